@@ -1,0 +1,187 @@
+//! What a function answers: rows that are read field by field, or a plain value. Separate because three readers share
+//! it: the sandbox takes single fields, HTTP takes JSON, the reference takes the fields' names.
+
+mod field;
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::reading::Unavailable;
+
+/// A function's answer.
+#[derive(Clone)]
+pub enum Answer {
+    /// A list of rows.
+    Rows(Arc<dyn Table>),
+    /// One row.
+    Record(Arc<dyn Table>),
+    /// Anything else that JSON can say.
+    Value(Value),
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rows(table) => write!(f, "Rows({})", table.len()),
+            Self::Record(_) => f.write_str("Record"),
+            Self::Value(value) => f.debug_tuple("Value").field(value).finish(),
+        }
+    }
+}
+
+impl Answer {
+    /// A list of rows.
+    #[must_use]
+    pub fn rows<R: Serialize + Send + Sync + 'static>(rows: Vec<R>) -> Self {
+        Self::Rows(Arc::new(Rows(rows)))
+    }
+
+    /// One row.
+    #[must_use]
+    pub fn record<R: Serialize + Send + Sync + 'static>(row: R) -> Self {
+        Self::Record(Arc::new(Rows(vec![row])))
+    }
+
+    /// The whole answer as JSON.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        match self {
+            Self::Rows(table) => (0..table.len()).map(|row| table.to_json(row)).collect(),
+            Self::Record(table) => table.to_json(0),
+            Self::Value(value) => value.clone(),
+        }
+    }
+}
+
+/// Rows of one type, of which single fields can be read without converting the rest.
+pub trait Table: Send + Sync {
+    /// How many rows there are.
+    fn len(&self) -> usize;
+
+    /// Whether there is no row.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The names of a row's fields, in the order of their declaration.
+    fn fields(&self, row: usize) -> Vec<&'static str>;
+
+    /// One field of one row; `None` if the row has no such field.
+    ///
+    /// Cost: a comparison for each field before it, then the conversion of that one.
+    fn cell(&self, row: usize, field: &str) -> Option<Cell>;
+
+    /// A whole row as JSON.
+    fn to_json(&self, row: usize) -> Value;
+}
+
+/// A field's value. Scalars are here as they are, so that reading one allocates nothing but a string's text.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Cell {
+    /// Nothing, as an absent optional field has.
+    Null,
+    /// A truth value.
+    Bool(bool),
+    /// An integer.
+    Int(i64),
+    /// An integer that needs the top bit.
+    UInt(u64),
+    /// A float.
+    Float(f64),
+    /// A text.
+    Text(String),
+    /// The value is not known.
+    Unavailable {
+        /// A stable word for the reason.
+        code: String,
+        /// What to do about it.
+        fix: String,
+    },
+    /// A list or an object.
+    Json(Value),
+}
+
+impl Cell {
+    /// An absent value, with its reason.
+    #[must_use]
+    pub fn unavailable(reason: &Unavailable) -> Self {
+        Self::Unavailable { code: reason.code().to_owned(), fix: reason.to_string() }
+    }
+}
+
+struct Rows<R>(Vec<R>);
+
+impl<R: Serialize + Send + Sync> Table for Rows<R> {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn fields(&self, row: usize) -> Vec<&'static str> {
+        self.0.get(row).map(field::names).unwrap_or_default()
+    }
+
+    fn cell(&self, row: usize, name: &str) -> Option<Cell> {
+        field::extract(self.0.get(row)?, name)
+    }
+
+    fn to_json(&self, row: usize) -> Value {
+        // A row that cannot be JSON (a map with other keys than texts) is a defect of its type; say so in its place.
+        self.0.get(row).map_or(Value::Null, |row| {
+            serde_json::to_value(row).unwrap_or_else(|error| Value::String(format!("this row is no JSON: {error}")))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reading::OrUnavailable;
+
+    #[derive(Serialize)]
+    struct Row {
+        id: u64,
+        busy_ms: f64,
+        name: Option<String>,
+        state: State,
+        parks: OrUnavailable<u64>,
+        tags: Vec<&'static str>,
+    }
+
+    #[derive(Serialize)]
+    #[serde(rename_all = "snake_case")]
+    enum State {
+        Idle,
+    }
+
+    fn table() -> Answer {
+        Answer::rows(vec![Row {
+            id: u64::MAX,
+            busy_ms: 1.5,
+            name: None,
+            state: State::Idle,
+            parks: Err(Unavailable::NeedsTokioUnstable).into(),
+            tags: vec!["a"],
+        }])
+    }
+
+    #[test]
+    fn single_fields_equal_the_whole_row() {
+        let Answer::Rows(table) = table() else { panic!("rows were made") };
+        assert_eq!(table.fields(0), ["id", "busy_ms", "name", "state", "parks", "tags"]);
+        assert_eq!(table.cell(0, "id"), Some(Cell::UInt(u64::MAX)));
+        assert_eq!(table.cell(0, "busy_ms"), Some(Cell::Float(1.5)));
+        assert_eq!(table.cell(0, "name"), Some(Cell::Null));
+        assert_eq!(table.cell(0, "state"), Some(Cell::Text("idle".into())));
+        assert_eq!(table.cell(0, "parks"), Some(Cell::unavailable(&Unavailable::NeedsTokioUnstable)));
+        assert_eq!(table.cell(0, "tags"), Some(Cell::Json(serde_json::json!(["a"]))));
+        assert_eq!(table.cell(0, "missing"), None);
+        assert_eq!(table.cell(1, "id"), None);
+
+        let whole = table.to_json(0);
+        assert_eq!(whole["id"], u64::MAX);
+        assert_eq!(whole["parks"]["unavailable"], "needs_tokio_unstable");
+    }
+}

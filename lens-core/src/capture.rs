@@ -1,0 +1,146 @@
+//! A frozen reading of every skill at one instant, with the history up to it. Everything that lens answers is a function
+//! of a capture, so a query sees one consistent instant and an incident saved to a file answers as it did live.
+
+mod file;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use crate::answer::Answer;
+use crate::error::CallError;
+use crate::reading::{Reading, Source, Unavailable};
+use crate::recorder::{History, Recorder, Series};
+use crate::registry::{Registry, State};
+use crate::signature::Arguments;
+use crate::time::{Span, Timestamp};
+
+pub use file::{FORMAT_VERSION, MAX_FILE_BYTES};
+
+/// One instant of the service.
+pub struct Capture {
+    at: Timestamp,
+    registry: Arc<Registry>,
+    skills: BTreeMap<String, OnceLock<Frozen>>,
+    history: Arc<dyn History>,
+    is_live: bool,
+}
+
+struct Frozen {
+    state: Reading<State>,
+    sources: Vec<Source>,
+}
+
+impl fmt::Debug for Capture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Capture").field("at", &self.at).field("touched", &self.touched()).finish_non_exhaustive()
+    }
+}
+
+impl Capture {
+    /// A capture of now. A skill is read when it is first asked, and keeps that state for the capture's life.
+    #[must_use]
+    pub fn live(registry: &Arc<Registry>, recorder: &Arc<Recorder>) -> Self {
+        let skills = registry.names().map(|name| (name.to_owned(), OnceLock::new())).collect();
+        Self {
+            at: Timestamp::now(),
+            registry: Arc::clone(registry),
+            skills,
+            history: Arc::new(recorder.until(Instant::now())),
+            is_live: true,
+        }
+    }
+
+    /// The instant that it is a reading of.
+    #[must_use]
+    pub fn at(&self) -> Timestamp {
+        self.at
+    }
+
+    /// Whether it was read from the process it is asked in, and not from a file.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.is_live
+    }
+
+    /// The skills that it knows.
+    #[must_use]
+    pub fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
+    /// The history up to its instant.
+    #[must_use]
+    pub fn history(&self) -> &dyn History {
+        &*self.history
+    }
+
+    /// Asks a skill.
+    ///
+    /// # Errors
+    ///
+    /// There is no such skill or function, the arguments are wrong, the skill cannot be read, or what the function says.
+    pub fn call(&self, skill: &str, function: &str, arguments: Arguments) -> Result<Answer, CallError> {
+        let entry = self.registry.get(skill)?;
+        // A wrong name is the caller's mistake even where the skill cannot be read, unless nobody knows its functions.
+        if entry.has_functions() {
+            entry.function(function)?;
+        }
+        let unavailable = |reason| CallError::Unavailable { subject: format!("`{skill}.{function}`"), reason };
+        let state = self.state(skill).map_err(unavailable)?;
+        entry.call(function, &state, self.at, &*self.history, arguments)
+    }
+
+    /// The history of the metric `name` over the last `last`.
+    ///
+    /// # Errors
+    ///
+    /// There is no such metric, or no point of it in that time.
+    pub fn series(&self, name: &str, last: Span) -> Result<Series, CallError> {
+        self.history.series(name, last)
+    }
+
+    /// A skill's state, read now if it was not yet.
+    ///
+    /// # Errors
+    ///
+    /// Why the skill cannot be read.
+    pub fn state(&self, skill: &str) -> Reading<State> {
+        self.frozen(skill)?.state.clone()
+    }
+
+    /// Reads every skill that was not read yet.
+    pub fn collect_all(&self) {
+        for name in self.skills.keys() {
+            // What a skill cannot say is kept in the capture as that.
+            let _ = self.frozen(name);
+        }
+    }
+
+    /// The names of the skills that were read so far.
+    #[must_use]
+    pub fn touched(&self) -> Vec<&str> {
+        self.skills.iter().filter(|(_, cell)| cell.get().is_some()).map(|(name, _)| name.as_str()).collect()
+    }
+
+    /// What a skill reads from, as it was when the skill was read.
+    ///
+    /// # Errors
+    ///
+    /// There is no such skill.
+    pub fn sources(&self, skill: &str) -> Reading<&[Source]> {
+        Ok(&self.frozen(skill)?.sources)
+    }
+
+    fn frozen(&self, skill: &str) -> Reading<&Frozen> {
+        let Some(cell) = self.skills.get(skill) else {
+            return Err(Unavailable::NotInCapture { what: format!("the skill `{skill}`").into() });
+        };
+        let entry = self.registry.get(skill).map_err(|error| Unavailable::failed(error.to_string()))?;
+        Ok(cell.get_or_init(|| Frozen { state: entry.collect(), sources: entry.sources() }))
+    }
+}
+
+#[cfg(test)]
+mod tests;

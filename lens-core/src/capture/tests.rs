@@ -1,0 +1,142 @@
+//! A capture is one instant: frozen, and the same from a file.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::*;
+use crate::error::Error;
+use crate::metric::{Metric, Metrics, Unit};
+use crate::registry::RegistryBuilder;
+use crate::skill::{About, Functions, NoArguments, Skill};
+
+static DEPTH: Metric = Metric::gauge("depth", Unit::Count, "Items.");
+
+/// Counts how often it was collected.
+#[derive(Default)]
+struct Counting(AtomicU64);
+
+#[derive(Serialize, Deserialize)]
+struct Collected {
+    times: u64,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Row {
+    times: u64,
+    at: Timestamp,
+    depth: f64,
+}
+
+impl Skill for Counting {
+    type State = Collected;
+
+    fn about(&self) -> About {
+        About::new("counting", "", "")
+    }
+
+    fn collect(&self) -> Reading<Collected> {
+        Ok(Collected { times: self.0.fetch_add(1, Ordering::Relaxed) + 1 })
+    }
+
+    fn functions(to: Functions<Collected>) -> Functions<Collected> {
+        to.record("row", "A row.", "counting.row()", |view, NoArguments {}| {
+            let depth = view.series("depth", Span::seconds(60))?.last();
+            Ok(Row { times: view.times, at: view.at(), depth })
+        })
+    }
+}
+
+fn registry() -> Arc<Registry> {
+    let mut builder = RegistryBuilder::new();
+    builder.skill(Counting::default()).unwrap();
+    builder.unread::<Counting>(About::new("unread", "", ""), Unavailable::NeedsTokioUnstable).unwrap();
+    Arc::new(builder.build())
+}
+
+fn capture(registry: &Arc<Registry>) -> Capture {
+    let recorder = Arc::new(Recorder::new());
+    let mut metrics = Metrics::default();
+    metrics.record(&DEPTH, 41.5);
+    recorder.record("counting", Instant::now(), &metrics);
+    Capture::live(registry, &recorder)
+}
+
+fn row(capture: &Capture) -> Value {
+    capture.call("counting", "row", Arguments::default()).unwrap().to_json()
+}
+
+fn saved(capture: &Capture) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    capture.save(&mut bytes).unwrap();
+    bytes
+}
+
+fn refusal(bytes: &[u8]) -> String {
+    Capture::open(&registry(), bytes).unwrap_err().to_string()
+}
+
+#[test]
+fn a_skill_is_read_once_and_only_when_it_is_asked() {
+    let registry = registry();
+    let first = capture(&registry);
+    assert!(first.touched().is_empty());
+    assert_eq!(row(&first)["times"], 1);
+    assert_eq!(row(&first)["times"], 1, "the state is frozen");
+    assert_eq!(first.touched(), ["counting"]);
+    assert_eq!(row(&capture(&registry))["times"], 2);
+}
+
+#[test]
+fn a_file_answers_as_the_live_capture_did() {
+    let live = capture(&registry());
+    let before = row(&live);
+    assert_eq!(before["depth"], 41.5);
+    let opened = Capture::open(&registry(), &saved(&live)[..]).unwrap();
+    std::thread::sleep(Duration::from_millis(2));
+    assert_eq!(row(&opened), before);
+    assert!(!opened.is_live());
+    let call = |capture: &Capture| capture.call("unread", "row", Arguments::default()).unwrap_err().to_string();
+    assert_eq!(call(&opened), call(&live));
+    assert_eq!(call(&opened), "`unread.row` is unavailable: build the service with RUSTFLAGS=\"--cfg tokio_unstable\"");
+}
+
+#[test]
+fn truncated_foreign_and_newer_files_say_what_they_are() {
+    let whole = saved(&capture(&registry()));
+    for end in [30, whole.len() / 2, whole.len() - 3] {
+        let refused = refusal(&whole[..end]);
+        assert_eq!(
+            refused,
+            format!(
+                "the capture is truncated: it ends after {end} bytes, in the middle of line 1; copy or download it again"
+            )
+        );
+    }
+    assert_eq!(refusal(b""), "the capture is truncated: it is empty; copy or download it again");
+    assert_eq!(refusal(b"\x00\xff\xfe"), "this is not a lens capture: it is not text");
+    assert_eq!(refusal(b"hello"), "this is not a lens capture: it is not JSON");
+    assert_eq!(refusal(b"{\"a\": 1}"), "this is not a lens capture: it is JSON without a format");
+    assert_eq!(refusal(b"{\"format\":\"x\",\"version\":1}"), "this is not a lens capture: its format is \"x\"");
+    assert_eq!(
+        refusal(b"{\"format\":\"lens-capture\",\"version\":2,\"more\":[]}"),
+        "the capture has format 2, this lens reads up to 1; open it with a newer lens"
+    );
+    assert!(matches!(
+        Capture::open(&registry(), &b"{\"format\":\"lens-capture\",\"version\":1}\n"[..]),
+        Err(Error::ForeignCapture { .. })
+    ));
+}
+
+#[test]
+fn a_skill_that_the_file_lacks_says_so() {
+    let mut builder = RegistryBuilder::new();
+    builder.absent(About::new("other", "", ""), Unavailable::NeedsTokioUnstable).unwrap();
+    let bytes = saved(&Capture::live(&Arc::new(builder.build()), &Arc::new(Recorder::new())));
+    let opened = Capture::open(&registry(), &bytes[..]).unwrap();
+    let error = opened.call("counting", "row", Arguments::default()).unwrap_err();
+    assert_eq!(error.to_string(), "`counting.row` is unavailable: the skill `counting` is not in this capture");
+}

@@ -1,0 +1,159 @@
+//! What can go wrong in lens-core. Separate so that every module speaks of the same errors.
+
+use std::io;
+
+use crate::reading::Unavailable;
+
+/// A capture, a registry or a file that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A skill's name cannot be used in a query.
+    #[error("`{name}` cannot be a skill's name: {reason}")]
+    SkillName {
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// Two skills have one name.
+    #[error("two skills are called `{name}`; give one of them another name")]
+    DuplicateSkill {
+        /// The name.
+        name: String,
+    },
+    /// The file is JSON, but no capture; or it is no JSON at all.
+    #[error("this is not a lens capture: {reason}")]
+    ForeignCapture {
+        /// What was found instead.
+        reason: String,
+    },
+    /// The file ends before the capture does.
+    #[error("the capture is truncated: {reason}; copy or download it again")]
+    TruncatedCapture {
+        /// Where it ends.
+        reason: String,
+    },
+    /// The file was written by a later lens.
+    #[error("the capture has format {found}, this lens reads up to {supported}; open it with a newer lens")]
+    NewerCapture {
+        /// The format's version in the file.
+        found: u64,
+        /// The newest version that is understood here.
+        supported: u64,
+    },
+    /// The file is larger than a capture may be.
+    #[error("the file is larger than the {limit_bytes} bytes that a capture may have")]
+    LargeCapture {
+        /// The limit.
+        limit_bytes: u64,
+    },
+    /// Reading or writing failed.
+    #[error("reading or writing a capture failed")]
+    Io(#[from] io::Error),
+    /// One of lens's threads cannot be started.
+    #[error("the thread `{name}` cannot be started")]
+    Thread {
+        /// The thread's name.
+        name: &'static str,
+        /// What the operating system said.
+        source: io::Error,
+    },
+}
+
+/// Why a function gave no answer.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CallError {
+    /// An argument is wrong; the message names it and says what it takes.
+    #[error("{message}")]
+    Argument {
+        /// The argument.
+        name: String,
+        /// What is wrong, and what is right.
+        message: String,
+        /// The nearest right word, for an unknown one.
+        nearest: Option<String>,
+    },
+    /// There is no such skill, function, series or object.
+    #[error("{message}")]
+    NotFound {
+        /// What was looked for.
+        name: String,
+        /// A sentence that says so.
+        message: String,
+        /// The nearest name that exists.
+        nearest: Option<String>,
+    },
+    /// What the function reads cannot be read.
+    #[error("{subject} is unavailable: {reason}")]
+    Unavailable {
+        /// What was asked for.
+        subject: String,
+        /// Why not, and the fix.
+        reason: Unavailable,
+    },
+    /// The function panicked; its skill is reported as broken.
+    #[error("`{function}` panicked: {message}")]
+    Panicked {
+        /// `skill.function`.
+        function: String,
+        /// The panic's message.
+        message: String,
+    },
+    /// An answer is larger than an answer may be.
+    #[error("{message}")]
+    TooLarge {
+        /// What is too large, the limit and what to do.
+        message: String,
+    },
+}
+
+impl CallError {
+    /// There is no `what` of that name among `known`: proposes the nearest.
+    #[must_use]
+    pub fn not_found<'a>(what: &str, name: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
+        let nearest = nearest(name, known);
+        let message = match &nearest {
+            Some(near) => format!("there is no {what} `{name}`; did you mean `{near}`?"),
+            None => format!("there is no {what} `{name}`"),
+        };
+        Self::NotFound { name: name.to_owned(), message, nearest }
+    }
+
+    /// The argument `name` is wrong: `message` says how, and what is right.
+    #[must_use]
+    pub fn argument(name: &str, message: impl Into<String>) -> Self {
+        Self::Argument { name: name.to_owned(), message: message.into(), nearest: None }
+    }
+}
+
+/// The one of `known` that was most likely meant by `name`, if any is near.
+#[must_use]
+pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    // Names are short; a long one is no misspelling and would only cost time.
+    const LONGEST: usize = 100;
+    if name.len() > LONGEST {
+        return None;
+    }
+    let allowed = (name.chars().count() / 3).max(1);
+    known
+        .into_iter()
+        .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
+        .filter(|(distance, candidate)| *distance <= allowed || (name.len() >= 3 && candidate.starts_with(name)))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nearest_proposes_a_misspelt_name_and_nothing_far() {
+        let known = ["top", "list", "sites"];
+        assert_eq!(nearest("tpo", known).as_deref(), Some("top"));
+        assert_eq!(nearest("site", known).as_deref(), Some("sites"));
+        assert_eq!(nearest("memory", known), None);
+    }
+}

@@ -1,0 +1,30 @@
+//! The parts of lens that know nothing of tokio, jemalloc or HTTP: what a skill is, how its readings are frozen into a
+//! [`Capture`], how its metrics become [`Series`], and how a script asks questions about both.
+//!
+//! The rest of lens is built on one idea: sources are written by the service and read by lens, a capture is a frozen
+//! reading of every skill at one instant, and everything else is a function of a capture.
+
+pub mod answer;
+pub mod capture;
+pub mod error;
+pub mod metric;
+pub mod reading;
+pub mod recorder;
+pub mod registry;
+pub mod sandbox;
+pub mod signature;
+pub mod skill;
+pub mod store;
+pub mod time;
+
+pub use answer::{Answer, Cell, Table};
+pub use capture::Capture;
+pub use error::{CallError, Error};
+pub use metric::{Metric, MetricKind, Metrics, Unit};
+pub use reading::{OrUnavailable, Reading, Source, SourceStatus, Unavailable};
+pub use recorder::{Recorder, Series};
+pub use registry::{Registry, RegistryBuilder};
+pub use signature::{Arguments, FunctionReference};
+pub use skill::{About, Functions, Skill, View};
+pub use store::Store;
+pub use time::{Span, Timestamp};

@@ -1,0 +1,1 @@
+//! What jemalloc tells about the heap.

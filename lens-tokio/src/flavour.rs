@@ -1,0 +1,16 @@
+//! The one file that names `tokio_unstable`: the cfg picks a module, never a type. Both modules have the same items with
+//! the same signatures; the stable one says [`Unavailable::NeedsTokioUnstable`](lens_core::Unavailable) where tokio's
+//! stable API has nothing.
+
+#[cfg(not(tokio_unstable))]
+mod stable;
+#[cfg(tokio_unstable)]
+mod unstable;
+
+#[cfg(not(tokio_unstable))]
+pub(crate) use stable::{hooks, metrics};
+#[cfg(tokio_unstable)]
+pub(crate) use unstable::{hooks, metrics};
+
+/// Whether the service was built with tokio's unstable API.
+pub const TOKIO_UNSTABLE: bool = cfg!(tokio_unstable);

@@ -1,0 +1,1 @@
+//! What the task hooks give on unstable tokio.

@@ -1,0 +1,1 @@
+//! What the runtime's metrics give on unstable tokio.

@@ -1,0 +1,5 @@
+//! What tokio tells about its runtimes and tasks.
+
+mod flavour;
+
+pub use flavour::TOKIO_UNSTABLE;
