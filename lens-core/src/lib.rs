@@ -15,6 +15,7 @@ pub mod sandbox;
 pub mod signature;
 pub mod skill;
 pub mod store;
+pub mod threads;
 pub mod time;
 
 pub use answer::{Answer, Cell, Table};

@@ -16,6 +16,7 @@ use crate::metric::Metrics;
 use crate::reading::{Reading, Source, Unavailable};
 use crate::skill::Skill;
 use crate::store::Store;
+use crate::threads;
 
 /// A skill that can be read, and how to reach it.
 pub(super) struct Host {
@@ -155,22 +156,18 @@ struct Worker {
 
 impl Worker {
     fn start() -> Result<Self, Error> {
-        const NAME: &str = "lens-skill";
         // One job waits while another runs: a reader and the recorder may ask at the same time.
         let (jobs, queue) = sync_channel::<Job>(1);
         let busy_since = Arc::new(AtomicU64::new(0));
         let started = Instant::now();
         let busy = Arc::clone(&busy_since);
-        std::thread::Builder::new()
-            .name(NAME.to_owned())
-            .spawn(move || {
-                while let Ok(job) = queue.recv() {
-                    busy.store(since(started) + 1, Ordering::Relaxed);
-                    job();
-                    busy.store(0, Ordering::Relaxed);
-                }
-            })
-            .map_err(|source| Error::Thread { name: NAME, source })?;
+        threads::spawn("lens-skill", None, move || {
+            while let Ok(job) = queue.recv() {
+                busy.store(since(started) + 1, Ordering::Relaxed);
+                job();
+                busy.store(0, Ordering::Relaxed);
+            }
+        })?;
         Ok(Self { jobs, busy_since, started })
     }
 
