@@ -1,0 +1,68 @@
+//! Faults that keep the runtime's threads from other work by waiting on them.
+
+use std::thread;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+
+use super::context::Context;
+use super::truth::{Cause, Place, Truth, here};
+use super::{Bound, Fault};
+
+const SLEEP: Place = here!("blocking_call" in "blocking.rs");
+const ONE: Place = here!("blocking_call task" in "blocking.rs");
+const EVERY: Place = here!("all_blocked task" in "blocking.rs");
+
+pub(super) const FAULTS: &[Fault] = &[
+    Fault {
+        name: "blocking_call",
+        about: "a task calls std::thread::sleep, and with it a worker of the runtime is gone",
+        truth: Truth { cause: Cause::BlockingCall, place: SLEEP, also: &[], spawned_at: &[ONE] },
+        removable: true,
+        seconds: Bound::new(60, 600),
+        rate: None,
+        count: Bound::new(1, 1),
+        unit: "blocked workers",
+        start: |context| context.outside(block_one),
+    },
+    Fault {
+        name: "all_blocked",
+        about: "as many tasks as there are workers call std::thread::sleep: nothing else runs",
+        truth: Truth { cause: Cause::BlockingCall, place: SLEEP, also: &[], spawned_at: &[EVERY] },
+        removable: false,
+        seconds: Bound::new(10, 60),
+        rate: None,
+        count: Bound::new(1, 1),
+        unit: "runtimes of which all workers are blocked",
+        start: |context| context.outside(block_every),
+    },
+];
+
+/// How long one call blocks; a fault that is ended lasts so much longer.
+const SLICE: Duration = Duration::from_millis(100);
+
+async fn block(context: Context) {
+    while !context.is_over() {
+        thread::sleep(SLICE); // here: blocking_call
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the fault goes on as long as this holds its context")]
+fn block_one(context: Context, runtime: Handle) {
+    context.add();
+    runtime.spawn(block(context.clone())); // here: blocking_call task
+    // If the blocked worker is the one that waited for sockets and timers, the others learn of it only when they run
+    // out of work, so they are given some: one blocked worker is to be one, not all.
+    while !context.is_over() {
+        thread::sleep(SLICE);
+        runtime.spawn(async {});
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the fault goes on as long as this holds its context")]
+fn block_every(context: Context, runtime: Handle) {
+    context.add();
+    for _ in 0..runtime.metrics().num_workers() {
+        runtime.spawn(block(context.clone())); // here: all_blocked task
+    }
+}

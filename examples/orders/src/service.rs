@@ -1,0 +1,80 @@
+//! The service as a whole: how its parts are put together, run and ended.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use crate::app::App;
+use crate::config::Config;
+use crate::faults::Zoo;
+use crate::payment::Payment;
+use crate::payment::provider::Provider;
+use crate::stop::{self, Stop};
+use crate::{api, faults, load, workers};
+
+/// A service that listens, and does not yet answer.
+#[derive(Debug)]
+pub struct Service {
+    listener: TcpListener,
+    address: SocketAddr,
+    router: Router,
+    workers: JoinSet<()>,
+    load: u32,
+    stop: Stop,
+}
+
+/// Listens and starts the workers.
+///
+/// # Errors
+///
+/// The address is taken, or the operating system refuses something else.
+pub async fn start(config: &Config) -> io::Result<Service> {
+    let cannot_listen =
+        |error: io::Error| io::Error::new(error.kind(), format!("cannot listen on {}: {error}", config.address));
+    let listener = TcpListener::bind(config.address).await.map_err(cannot_listen)?;
+    let address = listener.local_addr()?;
+    let (stopper, stop) = stop::channel();
+    stop::on_signal(stopper)?;
+    let (app, paid) = App::new(Payment::new(Provider::start(stop.clone())?));
+    let app = Arc::new(app);
+    let workers = workers::spawn(&app, paid, &stop);
+    let faults =
+        if config.faults { faults::router(Arc::new(Zoo::new(Arc::clone(&app), stop.clone()))) } else { Router::new() };
+    let router = api::router(app, faults);
+    Ok(Service { listener, address, router, workers, load: config.load, stop })
+}
+
+impl Service {
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Adds a router below `path`.
+    #[must_use]
+    pub fn nest(mut self, path: &str, router: Router) -> Self {
+        self.router = self.router.nest(path, router);
+        self
+    }
+
+    /// Answers until SIGTERM or SIGINT, and then ends what is under way.
+    ///
+    /// # Errors
+    ///
+    /// The load of `--load` cannot be started.
+    pub async fn run(mut self) -> io::Result<()> {
+        if self.load > 0 {
+            load::start(self.address, self.load, self.stop.clone())?;
+        }
+        tracing::info!(address = %self.address, "listening");
+        axum::serve(self.listener, self.router).with_graceful_shutdown(self.stop.stopped()).await?;
+        while self.workers.join_next().await.is_some() {}
+        tracing::info!("stopped");
+        Ok(())
+    }
+}

@@ -1,0 +1,97 @@
+//! What goes on behind the API: paid orders are dispatched, customers told, prices kept fresh.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{self, Interval, MissedTickBehavior};
+
+use crate::app::App;
+use crate::stop::Stop;
+use crate::store::{OrderId, Status};
+
+/// How often notices are sent.
+const NOTIFY_EVERY: Duration = Duration::from_millis(250);
+
+/// How many notices are sent at once.
+const NOTICES_AT_ONCE: usize = 100;
+
+/// How often prices are looked after.
+const REFRESH_EVERY: Duration = Duration::from_secs(1);
+
+/// Starts all workers; each ends after `stop`, the dispatcher once it has dispatched what was paid.
+#[must_use]
+pub fn spawn(app: &Arc<App>, paid: mpsc::Receiver<OrderId>, stop: &Stop) -> JoinSet<()> {
+    let mut workers = JoinSet::new();
+    workers.spawn(dispatch(Arc::clone(app), paid, stop.clone())); // here: dispatcher
+    workers.spawn(notify(Arc::clone(app), stop.clone()));
+    workers.spawn(refresh_prices(Arc::clone(app), stop.clone()));
+    workers
+}
+
+async fn dispatch(app: Arc<App>, mut paid: mpsc::Receiver<OrderId>, stop: Stop) {
+    let stopped = stop.stopped();
+    tokio::pin!(stopped);
+    loop {
+        let order = tokio::select! {
+            order = paid.recv() => order,
+            () = &mut stopped, if !paid.is_closed() => {
+                paid.close();
+                continue;
+            }
+        };
+        let Some(order) = order else { break };
+        app.printer.print().await; // here: channel_full
+        // An order may have been forgotten while it waited.
+        if app.store.advance(order, Status::Paid, Status::Dispatched).is_ok() {
+            app.outbox.add(order);
+        }
+    }
+}
+
+async fn notify(app: Arc<App>, stop: Stop) {
+    let mut rounds = Rounds::new(NOTIFY_EVERY, stop);
+    while rounds.next().await {
+        let orders = app.outbox.take(NOTICES_AT_ONCE);
+        if orders.is_empty() {
+            continue;
+        }
+        // Rendering is work for the processor, so it is kept from the runtime's workers.
+        let rendered = tokio::task::spawn_blocking(move || orders.into_iter().map(notice).collect::<Vec<_>>()).await;
+        tracing::debug!(notices = rendered.map_or(0, |notices| notices.len()), "customers told");
+    }
+}
+
+fn notice(order: OrderId) -> String {
+    format!("Dear customer, your order {order} is on its way.")
+}
+
+async fn refresh_prices(app: Arc<App>, stop: Stop) {
+    let mut rounds = Rounds::new(REFRESH_EVERY, stop);
+    while rounds.next().await {
+        app.prices.refresh().await;
+    }
+}
+
+/// Rounds of work, until the service stops.
+struct Rounds {
+    ticks: Interval,
+    stop: Stop,
+}
+
+impl Rounds {
+    fn new(every: Duration, stop: Stop) -> Self {
+        let mut ticks = time::interval(every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self { ticks, stop }
+    }
+
+    /// Waits for the next round; false if there is none any more.
+    async fn next(&mut self) -> bool {
+        tokio::select! {
+            _ = self.ticks.tick() => true,
+            () = self.stop.clone().stopped() => false,
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! A started service, and as much of an HTTP client as the tests need. The process is ended with the value.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// How long anything may take that is waited for.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+
+/// The program, listening on free ports.
+pub(crate) fn program() -> Command {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_orders"));
+    program.env("ORDERS_ADDR", "127.0.0.1:0").env("LENS_ADDR", "127.0.0.1:0").env("ORDERS_LOG", "off");
+    program
+}
+
+/// What the program says and how it ends, if it ends by itself.
+pub(crate) fn output(program: &mut Command) -> Output {
+    program.output().unwrap()
+}
+
+/// A running service.
+pub(crate) struct Service {
+    process: Child,
+    address: String,
+}
+
+/// An answer of the service.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: Value,
+}
+
+impl Service {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        let mut process = program().args(arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.trim_end().strip_prefix("orders: http://").unwrap().to_owned();
+        Self { process, address }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Sends a request with a connection of its own. A body that is no JSON reads as a JSON string.
+    pub(crate) fn request(&self, method: &str, path: &str, body: &str) -> Answer {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        let (address, length) = (&self.address, body.len());
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-type: application/json\r\n\
+             content-length: {length}\r\n\r\n{body}"
+        )
+        .unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        let body = serde_json::from_str(body).unwrap_or_else(|_| Value::String(body.to_owned()));
+        Answer { status, head: head.to_ascii_lowercase(), body }
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Answer {
+        self.request("GET", path, "")
+    }
+
+    pub(crate) fn post(&self, path: &str) -> Answer {
+        self.request("POST", path, "")
+    }
+
+    /// Sends a signal, and waits until the process has ended; gives its exit code and how long that took.
+    pub(crate) fn end_with(&mut self, signal: &str) -> (Option<i32>, Duration) {
+        let sent = Instant::now();
+        let kill = Command::new("kill").args([signal, &self.pid().to_string()]).status().unwrap();
+        assert!(kill.success());
+        let status = until("the process ends", || self.process.try_wait().unwrap());
+        (status.code(), sent.elapsed())
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        // It may have ended already, which is as well.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Asks `is_there` again and again until it gives something.
+pub(crate) fn until<T>(what: &str, is_there: impl FnMut() -> Option<T>) -> T {
+    within(DEADLINE, what, is_there)
+}
+
+fn within<T>(deadline: Duration, what: &str, mut is_there: impl FnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(found) = is_there() {
+            return found;
+        }
+        assert!(started.elapsed() < deadline, "waited in vain until {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+#[should_panic(expected = "waited in vain until pigs fly")]
+fn waiting_ends_with_what_was_waited_for() {
+    within(Duration::from_millis(20), "pigs fly", || None::<()>);
+}
