@@ -14,6 +14,7 @@ use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 
 use crate::app::App;
+use crate::faults::truth::{Place, here};
 use crate::payment::PaymentError;
 use crate::problem::Problem;
 use crate::store::{Item, Order, OrderId, Status};
@@ -32,6 +33,9 @@ pub const MAX_LIMIT: usize = 100;
 
 /// The longest name of a customer or an article, in bytes.
 pub const MAX_NAME: usize = 100;
+
+/// Where paid orders are handed to the dispatcher, for those who compare.
+pub(crate) const SENDS: Place = here!("dispatch_send" in "api.rs");
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

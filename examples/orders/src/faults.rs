@@ -3,9 +3,13 @@
 
 mod blocking;
 mod context;
+mod cpu;
+mod downstream;
 mod http;
 mod locks;
 mod memory;
+mod process;
+mod queues;
 mod tasks;
 mod traffic;
 pub mod truth;
@@ -85,7 +89,17 @@ pub enum Refusal {
 
 /// Every fault there is.
 pub fn all() -> impl Iterator<Item = &'static Fault> {
-    [blocking::FAULTS, locks::FAULTS, memory::FAULTS, tasks::FAULTS].into_iter().flatten()
+    let families = [
+        blocking::FAULTS,
+        cpu::FAULTS,
+        downstream::FAULTS,
+        locks::FAULTS,
+        memory::FAULTS,
+        process::FAULTS,
+        queues::FAULTS,
+        tasks::FAULTS,
+    ];
+    families.into_iter().flatten()
 }
 
 /// The faults of a running service.
@@ -112,8 +126,8 @@ impl Zoo {
         let fault = find(name)?;
         let seconds = fault.seconds.choose("seconds", choice.seconds)?;
         let rate = match (fault.rate, choice.rate) {
-            (Some(bound), chosen) => bound.choose("rate", chosen)?,
-            (None, None) => 0,
+            (Some(bound), chosen) => Some(bound.choose("rate", chosen)?),
+            (None, None) => None,
             (None, Some(_)) => return Err(Refusal::Choice(format!("`{name}` has no rate"))),
         };
         let count = fault.count.choose("count", choice.count)?;
@@ -122,8 +136,8 @@ impl Zoo {
             return Err(Refusal::Running);
         }
         let (context, run) = context::start(&self.app, &self.process, Duration::from_secs(seconds), rate, count);
+        let progress = context.progress();
         (fault.start)(context);
-        let progress = run.progress();
         running.insert(fault.name, run);
         Ok(progress)
     }
@@ -150,7 +164,7 @@ impl Zoo {
     /// How far the fault `name` has come, if it goes on.
     #[must_use]
     pub fn progress(&self, name: &str) -> Option<Progress> {
-        self.lock().get(name).filter(|run| run.goes_on()).map(Running::progress)
+        self.lock().get(name).and_then(Running::progress)
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<&'static str, Running>> {
@@ -166,7 +180,7 @@ pub struct Progress {
     /// When it ends by itself.
     pub ends_in_ms: u64,
     /// Its speed, if it has one.
-    pub rate: u64,
+    pub rate: Option<u64>,
     /// How many there are to be at most.
     pub count: u64,
     /// How many there are now.

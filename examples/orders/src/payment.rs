@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 use tokio::time;
 
 use crate::client::Connection;
+use crate::faults::truth::{Place, here};
 use crate::store::OrderId;
 use provider::Provider;
 
@@ -29,6 +30,12 @@ pub const ATTEMPTS: u32 = 3;
 
 /// The pause before the second attempt; each further one is twice as long.
 pub const FIRST_PAUSE: Duration = Duration::from_millis(50);
+
+/// How many connections to the provider are kept.
+pub const MAX_IDLE: usize = 64;
+
+/// Where the provider is asked, for those who compare.
+pub(crate) const ASKS: Place = here!("slow_downstream" in "payment.rs");
 
 /// The way to the payment provider.
 #[derive(Debug)]
@@ -122,7 +129,7 @@ impl Payment {
         let answered = time::timeout(CALL_DEADLINE, call).await.map_err(late)?;
         let (connection, answer) = answered.map_err(PaymentError::Unreachable)?;
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < PERMITS {
+        if idle.len() < MAX_IDLE {
             idle.push(connection);
         }
         match answer.status {

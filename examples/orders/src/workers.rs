@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 use tokio::time::{self, Interval, MissedTickBehavior};
 
 use crate::app::App;
+use crate::faults::truth::{Place, here};
 use crate::stop::Stop;
 use crate::store::{OrderId, Status};
 
@@ -19,6 +20,12 @@ const NOTICES_AT_ONCE: usize = 100;
 
 /// How often prices are looked after.
 const REFRESH_EVERY: Duration = Duration::from_secs(1);
+
+/// Where the dispatcher waits for a label, for those who compare.
+pub(crate) const PRINTS: Place = here!("channel_full" in "workers.rs");
+
+/// Where the dispatcher is spawned, for those who compare.
+pub(crate) const DISPATCHER: Place = here!("dispatcher" in "workers.rs");
 
 /// Starts all workers; each ends after `stop`, the dispatcher once it has dispatched what was paid.
 #[must_use]

@@ -12,6 +12,8 @@ use super::{Bound, Fault};
 const SLEEP: Place = here!("blocking_call" in "blocking.rs");
 const ONE: Place = here!("blocking_call task" in "blocking.rs");
 const EVERY: Place = here!("all_blocked task" in "blocking.rs");
+const EXPORT: Place = here!("blocking_pool_exhausted" in "blocking.rs");
+const ON_POOL: Place = here!("blocking_pool_exhausted task" in "blocking.rs");
 
 pub(super) const FAULTS: &[Fault] = &[
     Fault {
@@ -36,6 +38,17 @@ pub(super) const FAULTS: &[Fault] = &[
         unit: "runtimes of which all workers are blocked",
         start: |context| context.outside(block_every),
     },
+    Fault {
+        name: "blocking_pool_exhausted",
+        about: "more calls of spawn_blocking wait than the runtime has threads for them (512)",
+        truth: Truth { cause: Cause::BlockingPoolExhausted, place: EXPORT, also: &[ON_POOL], spawned_at: &[ON_POOL] },
+        removable: true,
+        seconds: Bound::new(120, 600),
+        rate: None,
+        count: Bound::new(600, 1_000),
+        unit: "blocking calls under way",
+        start: export_all,
+    },
 ];
 
 /// How long one call blocks; a fault that is ended lasts so much longer.
@@ -47,7 +60,6 @@ async fn block(context: Context) {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the fault goes on as long as this holds its context")]
 fn block_one(context: Context, runtime: Handle) {
     context.add();
     runtime.spawn(block(context.clone())); // here: blocking_call task
@@ -59,10 +71,22 @@ fn block_one(context: Context, runtime: Handle) {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the fault goes on as long as this holds its context")]
 fn block_every(context: Context, runtime: Handle) {
     context.add();
     for _ in 0..runtime.metrics().num_workers() {
         runtime.spawn(block(context.clone())); // here: all_blocked task
     }
+}
+
+fn export_all(context: Context) {
+    for _ in 0..context.count() {
+        let (context, runtime) = (context.clone(), Handle::current());
+        tokio::task::spawn_blocking(move || export(&context, &runtime)); // here: blocking_pool_exhausted task
+    }
+}
+
+/// Waits on a thread of the blocking pool for something asynchronous, which comes only when the fault ends.
+fn export(context: &Context, runtime: &Handle) {
+    context.add();
+    runtime.block_on(context.over()); // here: blocking_pool_exhausted
 }

@@ -26,7 +26,7 @@ struct Run {
     process: Stop,
     started: Instant,
     ends: Instant,
-    rate: u64,
+    rate: Option<u64>,
     count: u64,
     injected: AtomicU64,
 }
@@ -39,7 +39,13 @@ pub(super) struct Running {
 }
 
 /// Both sides of a run that lasts `lasts` at most.
-pub(super) fn start(app: &Arc<App>, process: &Stop, lasts: Duration, rate: u64, count: u64) -> (Context, Running) {
+pub(super) fn start(
+    app: &Arc<App>,
+    process: &Stop,
+    lasts: Duration,
+    rate: Option<u64>,
+    count: u64,
+) -> (Context, Running) {
     let (stopper, stop) = stop::channel();
     let started = Instant::now();
     let ends = started + lasts;
@@ -75,17 +81,9 @@ impl Running {
         self.stopper.stop();
     }
 
-    /// How far it has come; all zero once it is gone.
-    pub(super) fn progress(&self) -> Progress {
-        let whole_ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-        let run = self.run.upgrade();
-        run.map_or(Progress { age_ms: 0, ends_in_ms: 0, rate: 0, count: 0, injected: 0 }, |run| Progress {
-            age_ms: whole_ms(run.started.elapsed()),
-            ends_in_ms: whole_ms(run.ends.saturating_duration_since(Instant::now())),
-            rate: run.rate,
-            count: run.count,
-            injected: run.injected.load(Ordering::Relaxed),
-        })
+    /// How far it has come, or nothing once it is gone.
+    pub(super) fn progress(&self) -> Option<Progress> {
+        self.run.upgrade().map(|run| Context(run).progress())
     }
 }
 
@@ -97,6 +95,18 @@ impl Context {
     /// How many there are to be at most.
     pub(super) fn count(&self) -> u64 {
         self.0.count
+    }
+
+    pub(super) fn progress(&self) -> Progress {
+        let whole_ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        let run = &self.0;
+        Progress {
+            age_ms: whole_ms(run.started.elapsed()),
+            ends_in_ms: whole_ms(run.ends.saturating_duration_since(Instant::now())),
+            rate: run.rate,
+            count: run.count,
+            injected: run.injected.load(Ordering::Relaxed),
+        }
     }
 
     /// Whether the fault is to end. It needs no help from the runtime, so it is right while all workers are blocked.
@@ -122,20 +132,30 @@ impl Context {
         self.0.injected.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Acts and counts it at the fault's rate, as long as there are not yet enough, until the fault ends.
-    pub(super) async fn pace(&self, mut act: impl FnMut()) {
+    /// Counts one less.
+    pub(super) fn subtract(&self) {
+        self.0.injected.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Acts at the fault's rate as long as there are not yet enough, until the fault ends. Counts how often `act` says
+    /// that it worked.
+    pub(super) async fn pace(&self, mut act: impl FnMut() -> bool) {
         let started = Instant::now();
         let mut ticks = time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut done = 0;
         while self.until_over(ticks.tick()).await.is_some() {
             let elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-            let due = elapsed_ms.saturating_mul(self.0.rate) / 1_000;
+            let due = elapsed_ms.saturating_mul(self.0.rate.unwrap_or(0)) / 1_000;
             while done < due {
                 done += 1;
-                if self.0.injected.load(Ordering::Relaxed) < self.0.count {
-                    act();
-                    self.add();
+                if self.0.injected.load(Ordering::Relaxed) >= self.0.count {
+                    continue;
+                }
+                // Counted first: what is added may be taken away before `act` returns.
+                self.add();
+                if !act() {
+                    self.subtract();
                 }
             }
         }

@@ -1,8 +1,10 @@
 //! Faults of tasks that wait for each other.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{Barrier, Mutex};
+use tokio::time;
 
 use super::context::Context;
 use super::truth::{Cause, Place, Truth, here};
@@ -12,6 +14,8 @@ use crate::payment;
 const SECOND_LOCK: Place = here!("deadlock" in "locks.rs");
 const THERE: Place = here!("deadlock there" in "locks.rs");
 const BACK: Place = here!("deadlock back" in "locks.rs");
+const CONVOY: Place = here!("lock_convoy" in "locks.rs");
+const CONVOY_TASK: Place = here!("lock_convoy task" in "locks.rs");
 const PERMIT: Place = here!("semaphore_exhausted" in "locks.rs");
 const HOLDER: Place = here!("semaphore_exhausted task" in "locks.rs");
 
@@ -26,6 +30,17 @@ pub(super) const FAULTS: &[Fault] = &[
         count: Bound::new(1, 1),
         unit: "deadlocks",
         start: deadlock,
+    },
+    Fault {
+        name: "lock_convoy",
+        about: "many tasks want one tokio::sync::Mutex, which each keeps while it waits for something slow",
+        truth: Truth { cause: Cause::LockConvoy, place: CONVOY, also: &[], spawned_at: &[CONVOY_TASK] },
+        removable: true,
+        seconds: Bound::new(300, 3_600),
+        rate: None,
+        count: Bound::new(100, 1_000),
+        unit: "tasks",
+        start: convoy,
     },
     Fault {
         name: "semaphore_exhausted",
@@ -67,6 +82,28 @@ async fn transfer(context: Context, from: Arc<Stock>, to: Arc<Stock>, both_hold_
         *to += 1;
     };
     context.until_over(moved).await;
+}
+
+/// How long it takes to write the ledger.
+const WRITING: Duration = Duration::from_millis(5);
+
+fn convoy(context: Context) {
+    let ledger = Arc::new(Mutex::new(0));
+    for _ in 0..context.count() {
+        context.add();
+        tokio::spawn(write_ledger(context.clone(), Arc::clone(&ledger))); // here: lock_convoy task
+    }
+}
+
+async fn write_ledger(context: Context, ledger: Arc<Mutex<u64>>) {
+    let write = async {
+        loop {
+            let mut ledger = ledger.lock().await; // here: lock_convoy
+            time::sleep(WRITING).await;
+            *ledger += 1;
+        }
+    };
+    context.until_over::<()>(write).await;
 }
 
 async fn keep_permits(context: Context) {

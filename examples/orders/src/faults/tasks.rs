@@ -40,6 +40,7 @@ pub(super) const FAULTS: &[Fault] = &[
 async fn leak_tasks(context: Context) {
     let spawn = || {
         tokio::spawn(wait_for_answer(context.clone())); // here: task_leak
+        true
     };
     context.pace(spawn).await;
 }
@@ -61,6 +62,7 @@ async fn cancel_imports(context: Context) {
         if let Some(last) = last.replace(import.abort_handle()) {
             last.abort();
         }
+        true
     };
     context.pace(start).await;
     last.iter().for_each(AbortHandle::abort);

@@ -10,11 +10,26 @@ use serde::{Serialize, Serializer};
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the words are lens's, and are explained there")]
 pub enum Cause {
+    AllocChurn,
     BlockingCall,
+    BlockingPoolExhausted,
+    BusyLoop,
+    CpuHog,
     Deadlock,
-    TaskLeak,
+    DownstreamSlow,
+    ErrorBurst,
+    FdLeak,
+    Fragmentation,
     HeapLeak,
+    LockConvoy,
+    LogStorm,
+    PanicLoop,
     PoolExhausted,
+    QueueGrowth,
+    RetryStorm,
+    SlowConsumer,
+    TaskLeak,
+    TimerStorm,
 }
 
 /// What a diagnosis must find.

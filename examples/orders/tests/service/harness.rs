@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -26,6 +27,7 @@ pub(crate) fn output(program: &mut Command) -> Output {
 pub(crate) struct Service {
     process: Child,
     address: String,
+    log: Arc<Mutex<Vec<String>>>,
 }
 
 /// An answer of the service.
@@ -38,11 +40,25 @@ pub(crate) struct Answer {
 
 impl Service {
     pub(crate) fn start(arguments: &[&str]) -> Self {
-        let mut process = program().args(arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        Self::start_program(program().args(arguments))
+    }
+
+    pub(crate) fn start_program(program: &mut Command) -> Self {
+        let mut process = program.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let address = line.trim_end().strip_prefix("orders: http://").unwrap().to_owned();
-        Self { process, address }
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let (lines, stderr) = (Arc::clone(&log), process.stderr.take().unwrap());
+        std::thread::spawn(move || {
+            BufReader::new(stderr).lines().map_while(Result::ok).for_each(|line| lines.lock().unwrap().push(line));
+        });
+        Self { process, address, log }
+    }
+
+    /// How many lines on stderr have this in them.
+    pub(crate) fn logged(&self, text: &str) -> u64 {
+        self.log.lock().unwrap().iter().filter(|line| line.contains(text)).count() as u64
     }
 
     pub(crate) fn pid(&self) -> u32 {
