@@ -20,6 +20,7 @@ use crate::skill::{About, Functions, Skill};
 use crate::store::Store;
 use crate::time::Timestamp;
 
+pub(crate) use erased::panic_message;
 use erased::{ErasedFunctions, TypedFunctions};
 use host::Host;
 

@@ -1,1 +1,166 @@
-//! placeholder
+//! Evaluates Starlark scripts over a [`Capture`], on threads of its own, within [`Limits`]. Separate because no type of
+//! the interpreter leaves this module: the engine can be replaced without a change anywhere else.
+//!
+//! The service must survive any script. The interpreter's own limits do not give that, so a script is not run as it is
+//! written: see `guard`.
+
+mod error;
+mod guard;
+mod limits;
+mod threads;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::sync_channel;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::capture::Capture;
+use crate::store::Store;
+
+pub use error::{QueryError, QueryErrorKind};
+pub use limits::{
+    DEFAULT_ABANDONED, DEFAULT_CALL_DEPTH, DEFAULT_CONCURRENCY, DEFAULT_HEAP_BYTES, DEFAULT_NESTING,
+    DEFAULT_OUTPUT_BYTES, DEFAULT_PRINTED_BYTES, DEFAULT_PRINTED_LINES, DEFAULT_ROWS, DEFAULT_SOURCE_BYTES,
+    DEFAULT_STEPS, DEFAULT_WALL, DEFAULT_WORK_WALL, GRACE, Limits, STACK_BYTES,
+};
+use threads::Threads;
+
+/// Where queries run. Clones share their slots.
+#[derive(Clone, Debug)]
+pub struct Sandbox {
+    limits: Arc<Limits>,
+    threads: Arc<Threads>,
+}
+
+/// What a query gave.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// The value of the script's last expression, or of `main()` if the script defines it and does not end in an
+    /// expression.
+    pub value: Value,
+    /// What the script printed, line by line.
+    pub printed: Vec<String>,
+    /// What it took.
+    pub cost: Cost,
+    /// The skills that it read.
+    pub touched: Vec<String>,
+}
+
+/// What a query took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cost {
+    /// From the first look at the script to its answer.
+    pub elapsed: Duration,
+    /// Operations, calls, loop turns, and elements that calls went through.
+    pub steps: u64,
+    /// The memory of all values that it made.
+    pub heap_bytes: u64,
+}
+
+/// A query that runs. Dropping it cancels the query.
+pub struct Running {
+    is_cancelled: Arc<AtomicBool>,
+}
+
+impl fmt::Debug for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Running").finish_non_exhaustive()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.is_cancelled.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Sandbox {
+    /// A sandbox in which each query may use `limits`.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        let threads = Threads::new(&limits);
+        Self { limits: Arc::new(limits), threads }
+    }
+
+    /// What each query may use.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Evaluates `source` over `capture` on a thread of its own, and calls `done` exactly once with what it gave: on that
+    /// thread, or on the watcher's if the thread does not end in time. `done` must not block.
+    ///
+    /// # Errors
+    ///
+    /// [`QueryErrorKind::Overloaded`]: as many queries as allowed are running. `done` is then not called.
+    pub fn start(
+        &self,
+        source: &str,
+        capture: Arc<Capture>,
+        done: impl FnOnce(Result<Outcome, QueryError>) + Send + 'static,
+    ) -> Result<Running, QueryError> {
+        // A script that is too long is not even copied.
+        let refused = guard::refuse_long(source, &self.limits);
+        let source = if refused.is_some() { String::new() } else { source.to_owned() };
+        let is_cancelled = Arc::new(AtomicBool::new(false));
+        let cancelled = Arc::clone(&is_cancelled);
+        let limits = Arc::clone(&self.limits);
+        let work = move || match refused {
+            Some(error) => Err(error),
+            None => guard::evaluate(&source, &capture, &limits, &cancelled),
+        };
+        self.threads.start(self.limits.wall, late("query", self.limits.wall), work, done)?;
+        Ok(Running { is_cancelled })
+    }
+
+    /// Like [`start`](Self::start), and waits for the answer.
+    ///
+    /// # Errors
+    ///
+    /// Why there is no answer.
+    pub fn run(&self, source: &str, capture: Arc<Capture>) -> Result<Outcome, QueryError> {
+        let (answer, answered) = sync_channel(1);
+        let running = self.start(source, capture, move |result| {
+            // The receiver waits below.
+            let _ = answer.send(result);
+        })?;
+        let result = answered.recv();
+        drop(running);
+        result.unwrap_or_else(|_| Err(QueryError::new(QueryErrorKind::Internal, "the query's thread ended unheard")))
+    }
+
+    /// Does any bounded work on the same kind of thread and the same slots, and calls `done` exactly once, as
+    /// [`start`](Self::start) does. A panic in `work` becomes [`QueryErrorKind::Internal`]; work that takes longer than
+    /// [`Limits::work_wall`] is answered with [`QueryErrorKind::Limit`] and its thread is given up.
+    ///
+    /// # Errors
+    ///
+    /// [`QueryErrorKind::Overloaded`]: as many queries as allowed are running. `done` is then not called.
+    pub fn start_work<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+        done: impl FnOnce(Result<T, QueryError>) + Send + 'static,
+    ) -> Result<(), QueryError> {
+        let wall = self.limits.work_wall;
+        self.threads.start(wall, late("request", wall), move || Ok(work()), done)
+    }
+
+    /// How many slots are taken, how many there are, and how often none was free.
+    #[must_use]
+    pub fn store(&self) -> Store {
+        self.threads.store()
+    }
+}
+
+/// The error for work whose thread did not end in time.
+fn late(what: &str, wall: Duration) -> QueryError {
+    QueryError::new(QueryErrorKind::Limit, format!("the {what} did not end within its {} ms", wall.as_millis()))
+        .help("a skill that it asks hangs or is very slow; GET /debug/lens/doctor says which")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,162 @@
+//! Why a query gave no answer, for people and for programs. Separate from the sandbox because HTTP, the command line and
+//! a model's feedback all print it.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+use crate::error::CallError;
+
+/// A query that gave no answer.
+///
+/// `Display` is in the style of rustc:
+///
+/// ```text
+/// error: there is no function of `tasks` called `tpo`; did you mean `top`?
+///  --> query:1:1
+///   |
+/// 1 | tasks.tpo(limit=3)
+///   | ^^^^^^^^^^^^^^^^^^
+///   = help: write `top`
+/// ```
+///
+/// As JSON it has the fields `code`, `message`, `line`, `column`, `nearest`, `help` and `printed`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct QueryError {
+    /// What went wrong, for programs.
+    #[serde(rename = "code")]
+    pub kind: QueryErrorKind,
+    /// What went wrong, in one sentence.
+    pub message: String,
+    /// The line in the script, from 1.
+    pub line: Option<u32>,
+    /// The column in that line in characters, from 1.
+    pub column: Option<u32>,
+    /// The nearest name that exists, for an unknown one.
+    pub nearest: Option<String>,
+    /// What to do about it.
+    pub help: Option<String>,
+    /// What the script printed before.
+    pub printed: Vec<String>,
+    /// The line of the script that `line` names.
+    #[serde(skip)]
+    pub source_line: Option<String>,
+    /// How many characters of that line are meant, from `column`.
+    #[serde(skip)]
+    pub width: u32,
+}
+
+/// What kind of error ended a query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum QueryErrorKind {
+    /// The script is not in the query language.
+    Syntax,
+    /// A name, attribute or function in the script does not exist.
+    UnknownName,
+    /// A function got an argument that it does not take.
+    Argument,
+    /// A skill was asked for something that it does not have.
+    NotFound,
+    /// What was asked for cannot be read; the help is the fix.
+    Unavailable,
+    /// A limit of the sandbox was reached.
+    Limit,
+    /// The script did something that its values do not allow.
+    Runtime,
+    /// Whoever asked no longer waits.
+    Cancelled,
+    /// As many queries as allowed are running; this one was not started.
+    Overloaded,
+    /// A defect of lens or of a skill.
+    Internal,
+}
+
+impl QueryErrorKind {
+    /// A stable word for programs.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Syntax => "syntax",
+            Self::UnknownName => "unknown_name",
+            Self::Argument => "argument",
+            Self::NotFound => "not_found",
+            Self::Unavailable => "unavailable",
+            Self::Limit => "limit",
+            Self::Runtime => "runtime",
+            Self::Cancelled => "cancelled",
+            Self::Overloaded => "overloaded",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+impl Serialize for QueryErrorKind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.code())
+    }
+}
+
+impl QueryError {
+    /// An error without a place in the script.
+    pub(super) fn new(kind: QueryErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            line: None,
+            column: None,
+            nearest: None,
+            help: None,
+            printed: Vec::new(),
+            source_line: None,
+            width: 1,
+        }
+    }
+
+    /// The same error, with what to do.
+    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+impl From<CallError> for QueryError {
+    fn from(error: CallError) -> Self {
+        let message = error.to_string();
+        match error {
+            CallError::Argument { nearest, .. } => Self { nearest, ..Self::new(QueryErrorKind::Argument, message) },
+            CallError::NotFound { nearest, .. } => Self { nearest, ..Self::new(QueryErrorKind::NotFound, message) },
+            CallError::Unavailable { reason, .. } => {
+                Self::new(QueryErrorKind::Unavailable, message).help(reason.to_string())
+            }
+            CallError::TooLarge { .. } => Self::new(QueryErrorKind::Limit, message),
+            CallError::Panicked { .. } => Self::new(QueryErrorKind::Internal, message),
+        }
+    }
+}
+
+impl fmt::Display for QueryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error: {}", self.message)?;
+        if let (Some(line), Some(column)) = (self.line, self.column) {
+            let number = line.to_string();
+            let margin = " ".repeat(number.len());
+            write!(f, "\n{margin}--> query:{line}:{column}")?;
+            if let Some(text) = &self.source_line {
+                let before: String =
+                    text.chars().take(column as usize - 1).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+                let carets = "^".repeat((self.width as usize).max(1));
+                write!(f, "\n{margin} |\n{number} | {text}\n{margin} | {before}{carets}")?;
+            }
+            if let Some(help) = &self.help {
+                write!(f, "\n{margin} = help: {help}")?;
+            }
+        } else if let Some(help) = &self.help {
+            write!(f, "\n = help: {help}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for QueryError {}

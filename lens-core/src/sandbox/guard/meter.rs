@@ -1,0 +1,199 @@
+//! What a query has used so far. Separate because everything that a script can reach asks it before it acts.
+//!
+//! Memory is counted in two parts: what the interpreter's heap has allocated, and what lives outside of it (the tables
+//! of dicts, sets and structs, large integers), which each operation charges in advance. Nothing is ever given back: the
+//! collector is off, so the count is the total of all values that the query made.
+
+#![expect(unsafe_code, reason = "only derived: `ProvidesStaticType` names a type for the interpreter's downcasts")]
+
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use starlark::any::ProvidesStaticType;
+use starlark::eval::Evaluator;
+use starlark::values::Heap;
+
+use super::fault::{Checked, Fault};
+use crate::capture::Capture;
+use crate::sandbox::Cost;
+use crate::sandbox::error::QueryErrorKind;
+use crate::sandbox::limits::Limits;
+
+/// How many steps pass between two looks at the clock.
+const STEPS_PER_LOOK: u64 = 32;
+
+thread_local! {
+    /// Bytes outside of the interpreter's heap. A query lives on one thread, and values that convert themselves (a row's
+    /// field) see no evaluator that could lead them to the meter.
+    static CHARGED: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Counts memory outside of the interpreter's heap.
+pub(super) fn charge(bytes: usize) {
+    CHARGED.set(CHARGED.get().saturating_add(bytes));
+}
+
+/// A query's use of its limits, and the capture that it asks.
+#[derive(ProvidesStaticType)]
+pub(super) struct Meter {
+    pub(super) limits: Arc<Limits>,
+    pub(super) capture: Arc<Capture>,
+    started: Instant,
+    deadline: Instant,
+    is_cancelled: Arc<AtomicBool>,
+    steps: Cell<u64>,
+    next_look: Cell<u64>,
+    printed: RefCell<Vec<String>>,
+    printed_bytes: Cell<usize>,
+}
+
+impl std::fmt::Debug for Meter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Meter").field("steps", &self.steps).finish_non_exhaustive()
+    }
+}
+
+impl Meter {
+    /// Starts to count on this thread.
+    pub(super) fn new(limits: &Arc<Limits>, capture: &Arc<Capture>, is_cancelled: &Arc<AtomicBool>) -> Self {
+        CHARGED.set(0);
+        let started = Instant::now();
+        Self {
+            limits: Arc::clone(limits),
+            capture: Arc::clone(capture),
+            started,
+            deadline: started + limits.wall,
+            is_cancelled: Arc::clone(is_cancelled),
+            steps: Cell::new(0),
+            next_look: Cell::new(STEPS_PER_LOOK),
+            printed: RefCell::default(),
+            printed_bytes: Cell::new(0),
+        }
+    }
+
+    /// The meter of the query that runs here.
+    #[expect(clippy::expect_used, reason = "each evaluator is made with its meter, in one place")]
+    pub(super) fn of<'a>(eval: &Evaluator<'_, 'a, '_>) -> &'a Self {
+        let extra = eval.extra.expect("an evaluator has its meter");
+        extra.downcast_ref::<Self>().expect("an evaluator's extra is its meter")
+    }
+
+    /// One step: checks memory every time, and steps and the clock every few.
+    #[inline]
+    pub(super) fn tick(&self, heap: &Heap) -> Checked<()> {
+        self.spend(heap, 1)
+    }
+
+    /// As many steps as an operation is about to take, or has taken since the last check.
+    #[inline]
+    pub(super) fn spend(&self, heap: &Heap, steps: usize) -> Checked<()> {
+        let total = self.steps.get().saturating_add(steps as u64);
+        self.steps.set(total);
+        if self.used(heap) > self.limits.heap_bytes {
+            return Err(self.out_of_memory());
+        }
+        if total >= self.next_look.get() {
+            self.next_look.set(total.saturating_add(STEPS_PER_LOOK));
+            self.look()?;
+        }
+        Ok(())
+    }
+
+    /// Looks at the clock, the cancellation and the steps.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn look(&self) -> Checked<()> {
+        let limits = &self.limits;
+        if self.is_cancelled.load(Ordering::Relaxed) {
+            return Err(Fault::new(QueryErrorKind::Cancelled, "the query was cancelled").into());
+        }
+        if Instant::now() >= self.deadline {
+            return Err(Fault::limit(
+                format!("the query took longer than its limit of {} ms (`wall`)", limits.wall.as_millis()),
+                "ask for less: filter or limit the rows first, and avoid loops within loops",
+            )
+            .into());
+        }
+        if self.steps.get() > limits.steps {
+            return Err(Fault::limit(
+                format!("the query took more than its limit of {} steps (`steps`)", limits.steps),
+                "ask for less: filter or limit the rows first, and avoid loops within loops",
+            )
+            .into());
+        }
+        Ok(())
+    }
+
+    /// Refuses an operation that would take too much memory on the interpreter's heap, before it acts.
+    pub(super) fn reserve(&self, heap: &Heap, bytes: usize) -> Checked<()> {
+        if self.used(heap).saturating_add(bytes) > self.limits.heap_bytes {
+            return Err(self.out_of_memory());
+        }
+        self.look()
+    }
+
+    /// Refuses, or counts, what an operation is about to take outside of the interpreter's heap.
+    pub(super) fn take(&self, heap: &Heap, bytes: usize) -> Checked<()> {
+        charge(bytes);
+        if self.used(heap) > self.limits.heap_bytes { Err(self.out_of_memory()) } else { Ok(()) }
+    }
+
+    #[inline]
+    fn used(&self, heap: &Heap) -> usize {
+        heap.allocated_bytes().saturating_add(CHARGED.get())
+    }
+
+    #[cold]
+    fn out_of_memory(&self) -> starlark::Error {
+        let mib = self.limits.heap_bytes >> 20;
+        Fault::limit(
+            format!("the query needs more than its limit of {mib} MiB of memory (`heap_bytes`)"),
+            "keep fewer values at once: filter or limit the rows, and count instead of collecting",
+        )
+        .into()
+    }
+
+    /// Keeps what a script prints.
+    pub(super) fn print(&self, text: &str) -> Checked<()> {
+        let limits = &self.limits;
+        let mut printed = self.printed.borrow_mut();
+        let bytes = self.printed_bytes.get() + text.len();
+        if printed.len() >= limits.printed_lines {
+            return Err(Fault::limit(
+                format!("the query printed more than its limit of {} lines (`printed_lines`)", limits.printed_lines),
+                "print totals instead of single items, or return them as the script's value",
+            )
+            .into());
+        }
+        if bytes > limits.printed_bytes {
+            return Err(Fault::limit(
+                format!("the query printed more than its limit of {} bytes (`printed_bytes`)", limits.printed_bytes),
+                "print totals instead of single items, or return them as the script's value",
+            )
+            .into());
+        }
+        self.printed_bytes.set(bytes);
+        printed.push(text.to_owned());
+        Ok(())
+    }
+
+    /// What was printed; the meter keeps nothing of it.
+    pub(super) fn take_printed(&self) -> Vec<String> {
+        self.printed.take()
+    }
+
+    /// What was used so far.
+    pub(super) fn cost(&self, heap: Option<&Heap>) -> Cost {
+        Cost {
+            elapsed: self.elapsed(),
+            steps: self.steps.get(),
+            heap_bytes: heap.map_or(0, |heap| self.used(heap) as u64),
+        }
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+}

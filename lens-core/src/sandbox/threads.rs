@@ -1,0 +1,213 @@
+//! The threads that queries run on: a fixed number of slots, a big stack, panics contained, and a watcher that answers
+//! for a thread that does not end in time. Separate because it knows nothing of scripts.
+//!
+//! A slot is taken before its thread starts and given back before the answer is handed over, so a client that has its
+//! answer can ask again. Work is answered exactly once: by its own thread, or by the watcher, whichever takes the
+//! callback out of the run first. A thread that was given up is counted until it ends.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::error::{QueryError, QueryErrorKind};
+use super::limits::{GRACE, Limits, STACK_BYTES};
+use crate::store::Store;
+
+/// How long the watcher's thread stays when nothing runs.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// The slots, shared by all who ask.
+#[derive(Debug)]
+pub(super) struct Threads {
+    concurrency: usize,
+    abandoned: usize,
+    slots: Mutex<Slots>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Slots {
+    running: Vec<(Instant, Arc<dyn Watched>)>,
+    starting: usize,
+    abandoned: usize,
+    refused: u64,
+    is_watched: bool,
+}
+
+/// A run as the watcher sees it.
+trait Watched: std::fmt::Debug + Send + Sync {
+    /// Answers in the thread's place, unless it has answered.
+    fn give_up(&self);
+}
+
+type Done<T> = Box<dyn FnOnce(Result<T, QueryError>) + Send>;
+
+struct Run<T> {
+    done: Mutex<Option<Done<T>>>,
+    /// The error to answer with when the thread is given up.
+    late: QueryError,
+}
+
+impl<T> std::fmt::Debug for Run<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Run").field("late", &self.late).finish_non_exhaustive()
+    }
+}
+
+impl<T> Run<T> {
+    fn take(&self) -> Option<Done<T>> {
+        self.done.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl<T: Send> Watched for Run<T> {
+    fn give_up(&self) {
+        if let Some(done) = self.take() {
+            answer(done, Err(self.late.clone()));
+        }
+    }
+}
+
+/// Hands the answer over. What the callback does is not ours: its panic ends here.
+fn answer<T>(done: Done<T>, result: Result<T, QueryError>) {
+    let _ = catch_unwind(AssertUnwindSafe(|| done(result)));
+}
+
+impl Threads {
+    pub(super) fn new(limits: &Limits) -> Arc<Self> {
+        Arc::new(Self {
+            concurrency: limits.concurrency,
+            abandoned: limits.abandoned,
+            slots: Mutex::default(),
+            changed: Condvar::new(),
+        })
+    }
+
+    /// Runs `work` on a thread of its own and hands its result to `done`; after `wall` and a grace, `late` is handed
+    /// over in its place.
+    pub(super) fn start<T: Send + 'static>(
+        self: &Arc<Self>,
+        wall: Duration,
+        late: QueryError,
+        work: impl FnOnce() -> Result<T, QueryError> + Send + 'static,
+        done: impl FnOnce(Result<T, QueryError>) + Send + 'static,
+    ) -> Result<(), QueryError> {
+        self.take_slot()?;
+        let run = Arc::new(Run { done: Mutex::new(Some(Box::new(done) as Done<T>)), late });
+        let threads = Arc::clone(self);
+        let watched = Arc::clone(&run) as Arc<dyn Watched>;
+        let own = Arc::clone(&run);
+        // Listed before the thread starts, so that a thread that ends at once finds itself.
+        self.watch(Instant::now() + wall + GRACE, Arc::clone(&watched));
+        let body = move || {
+            let result = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+                let message = crate::registry::panic_message(&*panic);
+                Err(QueryError::new(QueryErrorKind::Internal, format!("lens panicked while it answered: {message}"))
+                    .help("this is a defect of lens or of a skill; please report it with the script"))
+            });
+            threads.give_back(&(Arc::clone(&own) as Arc<dyn Watched>));
+            if let Some(done) = own.take() {
+                answer(done, result);
+            }
+        };
+        let spawned = std::thread::Builder::new().name("lens-query".to_owned()).stack_size(STACK_BYTES).spawn(body);
+        if let Err(error) = spawned {
+            self.give_back(&watched);
+            // Nobody else has taken it: there is no thread, and the deadline is in the future.
+            drop(run.take());
+            return Err(QueryError::new(QueryErrorKind::Overloaded, format!("no thread can be started: {error}"))
+                .help("the process is at its limit of threads or memory; ask again later"));
+        }
+        Ok(())
+    }
+
+    /// How many slots are taken, and how often none was free.
+    pub(super) fn store(&self) -> Store {
+        let slots = self.lock();
+        Store {
+            name: "queries".into(),
+            len_count: (slots.running.len() + slots.starting) as u64,
+            cap_count: self.concurrency as u64,
+            memory_bytes: 0,
+            dropped_total: slots.refused,
+        }
+    }
+
+    fn take_slot(&self) -> Result<(), QueryError> {
+        let mut slots = self.lock();
+        let refusal = if slots.abandoned >= self.abandoned {
+            let message = format!(
+                "{} queries did not end in time and still run; the limit is {}",
+                slots.abandoned, self.abandoned
+            );
+            QueryError::new(QueryErrorKind::Overloaded, message)
+                .help("wait until they end; if they never do, a skill's function hangs")
+        } else if slots.running.len() + slots.starting >= self.concurrency {
+            let message = format!("{} queries are running, which is the limit", self.concurrency);
+            QueryError::new(QueryErrorKind::Overloaded, message).help("ask again in a moment")
+        } else {
+            slots.starting += 1;
+            return Ok(());
+        };
+        slots.refused += 1;
+        Err(refusal)
+    }
+
+    fn watch(self: &Arc<Self>, deadline: Instant, run: Arc<dyn Watched>) {
+        let mut slots = self.lock();
+        slots.starting -= 1;
+        slots.running.push((deadline, run));
+        if slots.is_watched {
+            self.changed.notify_one();
+            return;
+        }
+        let threads = Arc::clone(self);
+        // Without a watcher a query still ends by its own clock; only a hanging skill would go unnoticed.
+        slots.is_watched =
+            std::thread::Builder::new().name("lens-watch".to_owned()).spawn(move || threads.watcher()).is_ok();
+    }
+
+    /// Gives the slot of `run` back; if the watcher has given it up, one thread less is missing.
+    fn give_back(&self, run: &Arc<dyn Watched>) {
+        let mut slots = self.lock();
+        let position = slots.running.iter().position(|(_, other)| same(run, other));
+        match position {
+            Some(position) => drop(slots.running.swap_remove(position)),
+            None => slots.abandoned -= 1,
+        }
+    }
+
+    fn watcher(&self) {
+        let mut slots = self.lock();
+        loop {
+            let now = Instant::now();
+            while let Some(position) = slots.running.iter().position(|(deadline, _)| *deadline <= now) {
+                let (_, run) = slots.running.swap_remove(position);
+                slots.abandoned += 1;
+                drop(slots);
+                run.give_up();
+                slots = self.lock();
+            }
+            let next = slots.running.iter().map(|(deadline, _)| *deadline).min();
+            let wait = next.map_or(LINGER, |deadline| deadline.saturating_duration_since(now));
+            let (woken, timeout) = self.changed.wait_timeout(slots, wait).unwrap_or_else(PoisonError::into_inner);
+            slots = woken;
+            if timeout.timed_out() && next.is_none() && slots.running.is_empty() {
+                slots.is_watched = false;
+                return;
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Slots> {
+        // Nothing panics while it is held.
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn same(one: &Arc<dyn Watched>, other: &Arc<dyn Watched>) -> bool {
+    std::ptr::addr_eq(Arc::as_ptr(one), Arc::as_ptr(other))
+}
+
+#[cfg(test)]
+mod tests;
