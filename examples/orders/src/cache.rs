@@ -15,6 +15,9 @@ pub const TIME_TO_LIVE: Duration = Duration::from_secs(30);
 /// How long the catalogue takes to answer.
 const CATALOGUE_LATENCY: Duration = Duration::from_millis(2);
 
+/// How many prices [`Prices::warm_up`] looks up.
+const WARM: u32 = 200;
+
 /// How many prices are looked up in one round of [`Prices::refresh`].
 const REFRESH_AT_ONCE: usize = 20;
 
@@ -47,6 +50,15 @@ impl Prices {
         };
         for sku in aging {
             self.look_up(&sku).await;
+        }
+    }
+
+    /// Looks up the prices of the usual articles, at leisure: for as long as `lasts`.
+    pub async fn warm_up(&self, lasts: Duration) {
+        let mut ticks = time::interval(lasts / WARM);
+        for number in 0..WARM {
+            ticks.tick().await;
+            self.look_up(&format!("sku-{number}")).await;
         }
     }
 
@@ -98,6 +110,15 @@ mod tests {
         let before = Instant::now();
         assert_eq!(prices.get("sku-1").await, first);
         assert_eq!(before.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn warming_up_takes_as_long_as_it_says() {
+        let prices = Prices::default();
+        let before = Instant::now();
+        prices.warm_up(Duration::from_secs(10)).await;
+        assert_eq!(before.elapsed().as_secs_f64().round(), 10.0);
+        assert_eq!(prices.len(), 200);
     }
 
     #[tokio::test(start_paused = true)]

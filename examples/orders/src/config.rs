@@ -12,10 +12,16 @@ use tracing::level_filters::LevelFilter;
 pub const HELP: &str = "\
 An orders service that lens explains.
 
-Usage: orders [--load N] [--faults]
+Usage: orders [--load N] [--pattern PATTERN] [--faults]
 
 Options:
   --load N    Give the service N requests a second of its own, over loopback (1 to 5000)
+  --pattern PATTERN
+              How a healthy service behaves [default: steady]
+              steady      requests come evenly
+              bursty      all requests of five seconds come in one
+              saturated   all processors are busy with work that yields in time
+              slow-start  it warms up for ten seconds before it listens
   --faults    Open /faults: GET lists what can go wrong, POST /faults/{name} starts it,
               DELETE /faults/{name} ends it. Never use this in production
   -h, --help  Print this
@@ -44,6 +50,20 @@ pub enum Command {
     Help,
 }
 
+/// How a healthy service behaves: none of these is a fault, and lens must not take it for one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pattern {
+    /// Requests come evenly.
+    #[default]
+    Steady,
+    /// All requests of some seconds come in one.
+    Bursty,
+    /// All processors are busy with work that yields in time.
+    Saturated,
+    /// It warms up for a while before it listens.
+    SlowStart,
+}
+
 /// How to serve.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -53,6 +73,8 @@ pub struct Config {
     pub lens_address: SocketAddr,
     /// Requests a second that the service gives itself; 0 is none.
     pub load: u32,
+    /// How the service behaves.
+    pub pattern: Pattern,
     /// Whether `/faults` is open.
     pub faults: bool,
     /// From which level events are logged.
@@ -65,6 +87,7 @@ impl Default for Config {
             address: DEFAULT_ADDRESS,
             lens_address: DEFAULT_LENS_ADDRESS,
             load: 0,
+            pattern: Pattern::Steady,
             faults: false,
             log: LevelFilter::INFO,
         }
@@ -72,9 +95,14 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Sends the process's log to stderr.
+    /// Sends the process's log to stderr. The service goes on if nobody reads it any more.
     pub fn start_log(&self) {
-        tracing_subscriber::fmt().with_max_level(self.log).with_ansi(false).with_writer(io::stderr).init();
+        tracing_subscriber::fmt()
+            .with_max_level(self.log)
+            .with_ansi(false)
+            .with_writer(io::stderr)
+            .log_internal_errors(false)
+            .init();
     }
 }
 
@@ -107,6 +135,8 @@ pub fn parse(
             Some("--faults") => config.faults = true,
             Some("--load") => config.load = load(arguments.next().as_deref())?,
             Some(flag) if flag.starts_with("--load=") => config.load = load(Some(OsStr::new(&flag[7..])))?,
+            Some("--pattern") => config.pattern = pattern(arguments.next().as_deref())?,
+            Some(flag) if flag.starts_with("--pattern=") => config.pattern = pattern(Some(OsStr::new(&flag[10..])))?,
             _ => return Err(Usage(format!("unknown argument `{}`", argument.display()))),
         }
     }
@@ -129,6 +159,20 @@ fn load(value: Option<&OsStr>) -> Result<u32, Usage> {
     };
     let number = value.to_str().and_then(|text| text.parse().ok()).filter(|number| (1..=MAX_LOAD).contains(number));
     number.ok_or_else(|| Usage(format!("`--load {}` is not a whole number from 1 to {MAX_LOAD}", value.display())))
+}
+
+fn pattern(value: Option<&OsStr>) -> Result<Pattern, Usage> {
+    const NAMES: &str = "steady, bursty, saturated and slow-start";
+    let Some(value) = value else {
+        return Err(Usage(format!("`--pattern` needs one of {NAMES}")));
+    };
+    match value.to_str() {
+        Some("steady") => Ok(Pattern::Steady),
+        Some("bursty") => Ok(Pattern::Bursty),
+        Some("saturated") => Ok(Pattern::Saturated),
+        Some("slow-start") => Ok(Pattern::SlowStart),
+        _ => Err(Usage(format!("`--pattern {}` is none of {NAMES}", value.display()))),
+    }
 }
 
 fn address(name: &str, value: &OsStr) -> Result<SocketAddr, Usage> {
@@ -167,17 +211,24 @@ mod tests {
             address: "[::1]:0".parse().unwrap(),
             lens_address: "127.0.0.1:7".parse().unwrap(),
             load: 50,
+            pattern: Pattern::SlowStart,
             faults: true,
             log: LevelFilter::DEBUG,
         };
-        assert_eq!(parsed(&["--load", "50", "--faults"], &variables), Ok(Command::Run(config.clone())));
-        assert_eq!(parsed(&["--faults", "--load=50"], &variables), Ok(Command::Run(config)));
+        assert_eq!(
+            parsed(&["--load", "50", "--faults", "--pattern", "slow-start"], &variables),
+            Ok(Command::Run(config.clone()))
+        );
+        assert_eq!(parsed(&["--pattern=slow-start", "--faults", "--load=50"], &variables), Ok(Command::Run(config)));
     }
 
     #[test]
     fn what_is_not_understood_is_named() {
         assert_eq!(parsed(&["--fault"], &[]), Err("unknown argument `--fault`".to_owned()));
         assert_eq!(parsed(&["--load"], &[]), Err("`--load` needs a number of requests a second".to_owned()));
+        let patterns = "steady, bursty, saturated and slow-start";
+        assert_eq!(parsed(&["--pattern"], &[]), Err(format!("`--pattern` needs one of {patterns}")));
+        assert_eq!(parsed(&["--pattern", "x"], &[]), Err(format!("`--pattern x` is none of {patterns}")));
         for number in ["0", "-1", "5001", "many", ""] {
             let expected = format!("`--load {number}` is not a whole number from 1 to 5000");
             assert_eq!(parsed(&["--load", number], &[]), Err(expected));

@@ -26,18 +26,24 @@ const ARTICLES: u64 = 200;
 /// How often requests are sent: those that are due since the last time.
 const TICK: Duration = Duration::from_millis(5);
 
-/// Sends `rate` requests a second to `address`, until `stop`.
+/// Over how long a bursty load has its rate.
+pub const BURST_PERIOD: Duration = Duration::from_secs(5);
+
+/// In which part of [`BURST_PERIOD`] all its requests come.
+pub const BURST: Duration = Duration::from_secs(1);
+
+/// Sends `rate` requests a second to `address`, until `stop`; all of them in bursts, if `is_bursty`.
 ///
 /// # Errors
 ///
 /// The operating system gives no thread.
-pub fn start(address: SocketAddr, rate: u32, stop: Stop) -> io::Result<()> {
+pub fn start(address: SocketAddr, rate: u32, is_bursty: bool, stop: Stop) -> io::Result<()> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     thread::Builder::new().name("orders-load".to_owned()).spawn(move || {
         let customers = Customers::new(address);
         runtime.block_on(LocalSet::new().run_until(async {
             tokio::select! {
-                () = customers.come(rate) => {}
+                () = customers.come(rate, is_bursty) => {}
                 () = stop.stopped() => {}
             }
         }));
@@ -68,14 +74,14 @@ impl Customers {
         Self(Rc::new(RefCell::new(inner)), address)
     }
 
-    async fn come(&self, rate: u32) {
+    async fn come(&self, rate: u32, is_bursty: bool) {
         let started = Instant::now();
         let mut ticks = time::interval(TICK);
         let mut sent = 0_u64;
         loop {
             ticks.tick().await;
-            let due =
-                u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX) / 1_000 * u64::from(rate) / 1_000;
+            let elapsed = started.elapsed();
+            let due = due(rate, if is_bursty { in_bursts(elapsed) } else { elapsed });
             while sent < due {
                 sent += 1;
                 self.send_one();
@@ -124,6 +130,19 @@ impl Inner {
     }
 }
 
+/// How many requests are due after so long.
+fn due(rate: u32, elapsed: Duration) -> u64 {
+    u64::try_from(elapsed.as_micros() * u128::from(rate) / 1_000_000).unwrap_or(u64::MAX)
+}
+
+/// Time that passes as fast as the load is to come: in each period, all of it at the beginning.
+fn in_bursts(elapsed: Duration) -> Duration {
+    let periods = elapsed.as_nanos() / BURST_PERIOD.as_nanos();
+    let begun = BURST_PERIOD * u32::try_from(periods).unwrap_or(u32::MAX);
+    let within = (elapsed - begun).min(BURST).mul_f64(BURST_PERIOD.div_duration_f64(BURST));
+    begun + within
+}
+
 enum Request {
     Place { number: u64 },
     Read { id: u64 },
@@ -151,5 +170,18 @@ impl Request {
             Self::Pay { id } => connection.request("POST", &format!("/orders/{id}/pay"), None).await?,
         };
         Ok((connection, answer))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_requests_of_a_period_come_in_its_burst() {
+        let seconds = Duration::from_secs_f64;
+        for (elapsed, passed) in [(0.0, 0.0), (0.5, 2.5), (1.0, 5.0), (4.9, 5.0), (5.5, 7.5), (9.0, 10.0)] {
+            assert_eq!(due(200, in_bursts(seconds(elapsed))), due(200, seconds(passed)), "after {elapsed} s");
+        }
     }
 }

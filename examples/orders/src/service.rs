@@ -3,13 +3,14 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::app::App;
-use crate::config::Config;
+use crate::config::{Config, Pattern};
 use crate::faults::Zoo;
 use crate::payment::Payment;
 use crate::payment::provider::Provider;
@@ -24,28 +25,42 @@ pub struct Service {
     router: Router,
     workers: JoinSet<()>,
     load: u32,
+    pattern: Pattern,
     stop: Stop,
 }
 
-/// Listens and starts the workers.
+/// How long a service that starts slowly warms up.
+pub const WARM_UP: Duration = Duration::from_secs(10);
+
+/// Warms up if it has to, listens, and starts the workers.
 ///
 /// # Errors
 ///
 /// The address is taken, or the operating system refuses something else.
 pub async fn start(config: &Config) -> io::Result<Service> {
-    let cannot_listen =
-        |error: io::Error| io::Error::new(error.kind(), format!("cannot listen on {}: {error}", config.address));
-    let listener = TcpListener::bind(config.address).await.map_err(cannot_listen)?;
-    let address = listener.local_addr()?;
     let (stopper, stop) = stop::channel();
     stop::on_signal(stopper)?;
     let (app, paid) = App::new(Payment::new(Provider::start(stop.clone())?));
     let app = Arc::new(app);
-    let workers = workers::spawn(&app, paid, &stop);
+    if config.pattern == Pattern::SlowStart {
+        tracing::info!("warming up");
+        tokio::select! {
+            () = app.prices.warm_up(WARM_UP) => {}
+            () = stop.clone().stopped() => {}
+        }
+    }
+    let cannot_listen =
+        |error: io::Error| io::Error::new(error.kind(), format!("cannot listen on {}: {error}", config.address));
+    let listener = TcpListener::bind(config.address).await.map_err(cannot_listen)?;
+    let address = listener.local_addr()?;
+    let mut workers = workers::spawn(&app, paid, &stop);
+    if config.pattern == Pattern::Saturated {
+        workers::saturate(&mut workers, &stop);
+    }
     let faults =
         if config.faults { faults::router(Arc::new(Zoo::new(Arc::clone(&app), stop.clone()))) } else { Router::new() };
     let router = api::router(app, faults);
-    Ok(Service { listener, address, router, workers, load: config.load, stop })
+    Ok(Service { listener, address, router, workers, load: config.load, pattern: config.pattern, stop })
 }
 
 impl Service {
@@ -69,7 +84,8 @@ impl Service {
     /// The load of `--load` cannot be started.
     pub async fn run(mut self) -> io::Result<()> {
         if self.load > 0 {
-            load::start(self.address, self.load, self.stop.clone())?;
+            let is_bursty = self.pattern == Pattern::Bursty;
+            load::start(self.address, self.load, is_bursty, self.stop.clone())?;
         }
         tracing::info!(address = %self.address, "listening");
         axum::serve(self.listener, self.router).with_graceful_shutdown(self.stop.stopped()).await?;

@@ -1,8 +1,10 @@
 //! What goes on behind the API: paid orders are dispatched, customers told, prices kept fresh.
 
+use std::hint::black_box;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{self, Interval, MissedTickBehavior};
@@ -35,6 +37,27 @@ pub fn spawn(app: &Arc<App>, paid: mpsc::Receiver<OrderId>, stop: &Stop) -> Join
     workers.spawn(notify(Arc::clone(app), stop.clone()));
     workers.spawn(refresh_prices(Arc::clone(app), stop.clone()));
     workers
+}
+
+/// How long a saturated service computes before it yields.
+const BEFORE_YIELD: Duration = Duration::from_micros(200);
+
+/// Adds work that takes all processors that nothing else needs, and yields in time: one task for each worker.
+pub fn saturate(workers: &mut JoinSet<()>, stop: &Stop) {
+    for _ in 0..Handle::current().metrics().num_workers() {
+        workers.spawn(recommend(stop.clone()));
+    }
+}
+
+async fn recommend(stop: Stop) {
+    let mut score = 1_u64;
+    while !stop.is_stopped() {
+        let started = Instant::now();
+        while started.elapsed() < BEFORE_YIELD {
+            score = black_box((0..1_000).fold(score, |score, order| score.rotate_left(7) ^ order));
+        }
+        tokio::task::yield_now().await;
+    }
 }
 
 async fn dispatch(app: Arc<App>, mut paid: mpsc::Receiver<OrderId>, stop: Stop) {

@@ -61,6 +61,10 @@ impl Service {
         self.log.lock().unwrap().iter().filter(|line| line.contains(text)).count() as u64
     }
 
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.process.id()
     }

@@ -1,10 +1,11 @@
 //! How the program is started and ended.
 
-use std::net::TcpListener;
-use std::process::Command;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::harness::{Service, output, program};
+use crate::harness::{Service, output, program, until};
 
 fn assert_fails(program: &mut Command, code: i32, error: &str) {
     let output = output(program);
@@ -19,7 +20,9 @@ fn help_is_printed_for_who_asks() {
     let output = output(program().arg("--help"));
     assert!(output.status.success());
     let help = String::from_utf8(output.stdout).unwrap();
-    for word in ["Usage: orders [--load N] [--faults]", "ORDERS_ADDR", "LENS_ADDR", "127.0.0.1:6670"] {
+    for word in
+        ["Usage: orders [--load N] [--pattern PATTERN] [--faults]", "ORDERS_ADDR", "LENS_ADDR", "127.0.0.1:6670"]
+    {
         assert!(help.contains(word), "{word} is missing: {help}");
     }
     assert_eq!(output.stderr, b"");
@@ -44,6 +47,40 @@ fn a_taken_port_is_named() {
 fn sigterm_ends_the_service_under_load() {
     let mut service = Service::start(&["--load", "100"]);
     assert_eq!(service.get("/health").status, 200);
+    assert_eq!(service.end_with("-TERM").0, Some(0));
+}
+
+#[test]
+fn sigterm_ends_the_service_although_a_request_never_does() {
+    let mut service = Service::start(&[]);
+    let mut client = TcpStream::connect(service.address()).unwrap();
+    // The handler waits for a body of which it got only the beginning.
+    let head = "POST /orders HTTP/1.1\r\nhost: orders\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{";
+    client.write_all(head.as_bytes()).unwrap();
+    assert_eq!(service.get("/health").status, 200);
+    let (code, elapsed) = service.end_with("-TERM");
+    assert_eq!(code, Some(1));
+    assert!(elapsed < Duration::from_secs(10), "{elapsed:?}");
+}
+
+#[test]
+fn sigterm_ends_the_service_while_it_warms_up() {
+    let mut process = program();
+    process.args(["--pattern", "slow-start"]).env("ORDERS_LOG", "info").stderr(Stdio::piped()).stdout(Stdio::null());
+    let mut process = process.spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(process.stderr.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.ends_with("warming up\n"), "{line}");
+    let kill = Command::new("kill").args(["-TERM", &process.id().to_string()]).status().unwrap();
+    assert!(kill.success());
+    let status = until("the process ends", || process.try_wait().unwrap());
+    assert_eq!(status.code(), Some(0));
+}
+
+#[test]
+fn a_saturated_service_answers_and_ends() {
+    let mut service = Service::start(&["--pattern", "saturated", "--load", "20"]);
+    until("orders are placed", || (service.get("/health").body["orders"].as_u64()? > 5).then_some(()));
     assert_eq!(service.end_with("-TERM").0, Some(0));
 }
 
