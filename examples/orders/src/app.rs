@@ -9,11 +9,15 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 
 use crate::cache::Prices;
+use crate::faults::truth::{Place, here};
 use crate::payment::Payment;
 use crate::store::{OrderId, Store};
 
 /// How many paid orders may wait for the dispatcher; a payment beyond that waits until there is room.
 pub const DISPATCH_CAPACITY: usize = 256;
+
+/// Where the way to the dispatcher is created, for those who compare.
+pub(crate) const DISPATCH_CREATED: Place = here!("dispatch" in "app.rs");
 
 /// How many notices may wait for the notifier; the oldest is dropped beyond that.
 pub const OUTBOX_CAPACITY: usize = 1_000;
@@ -43,7 +47,7 @@ impl App {
     /// A service without orders, and the dispatcher's end of [`App::dispatch`].
     #[must_use]
     pub fn new(payment: Payment) -> (Self, mpsc::Receiver<OrderId>) {
-        let (dispatch, paid) = mpsc::channel(DISPATCH_CAPACITY);
+        let (dispatch, paid) = mpsc::channel(DISPATCH_CAPACITY); // here: dispatch
         let app = Self {
             store: Store::default(),
             prices: Prices::default(),

@@ -1,5 +1,6 @@
 //! The program: reads how it is started, starts lens where it is compiled in, and serves.
 
+use std::error::Error;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -20,14 +21,31 @@ async fn main() -> ExitCode {
     config.start_log();
     match serve(&config).await {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error.to_string(), 1),
+        Err(error) => fail(&chain(error.as_ref()), 1),
     }
 }
 
-async fn serve(config: &Config) -> io::Result<()> {
+async fn serve(config: &Config) -> Result<(), Box<dyn Error>> {
+    #[cfg(feature = "lens")]
+    let lens = lens::Builder::new().address(config.lens_address).start()?;
     let service = service::start(config).await?;
     print(&format!("orders: http://{}\n", service.address()));
-    service.run().await
+    #[cfg(feature = "lens")]
+    let service = service.nest("/debug/lens", lens.router());
+    #[cfg(feature = "lens")]
+    if let Some(address) = lens.address() {
+        print(&format!("lens: http://{address}/debug/lens\n"));
+    }
+    service.run().await?;
+    Ok(())
+}
+
+/// An error and what caused it, in one line.
+fn chain(error: &dyn Error) -> String {
+    match error.source() {
+        Some(cause) => format!("{error}: {}", chain(cause)),
+        None => error.to_string(),
+    }
 }
 
 /// Prints; whether anybody reads it is not the service's concern.

@@ -37,6 +37,9 @@ pub const MAX_IDLE: usize = 64;
 /// Where the provider is asked, for those who compare.
 pub(crate) const ASKS: Place = here!("slow_downstream" in "payment.rs");
 
+/// Where the permits are created, for those who compare.
+pub(crate) const PERMITS_CREATED: Place = here!("permits" in "payment.rs");
+
 /// The way to the payment provider.
 #[derive(Debug)]
 pub struct Payment {
@@ -84,7 +87,8 @@ impl Payment {
     /// Payments to `provider`.
     #[must_use]
     pub fn new(provider: Provider) -> Self {
-        Self { permits: Arc::new(Semaphore::new(PERMITS)), provider, idle: Mutex::default() }
+        let permits = Arc::new(Semaphore::new(PERMITS)); // here: permits
+        Self { permits, provider, idle: Mutex::default() }
     }
 
     /// Takes `cents` for `order`.

@@ -88,7 +88,9 @@ impl Service {
             load::start(self.address, self.load, is_bursty, self.stop.clone())?;
         }
         tracing::info!(address = %self.address, "listening");
-        axum::serve(self.listener, self.router).with_graceful_shutdown(self.stop.stopped()).await?;
+        // lens lets in only peers that it knows to be local.
+        let router = self.router.into_make_service_with_connect_info::<SocketAddr>();
+        axum::serve(self.listener, router).with_graceful_shutdown(self.stop.stopped()).await?;
         while self.workers.join_next().await.is_some() {}
         tracing::info!("stopped");
         Ok(())

@@ -19,7 +19,7 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault {
         name: "blocking_call",
         about: "a task calls std::thread::sleep, and with it a worker of the runtime is gone",
-        truth: Truth { cause: Cause::BlockingCall, place: SLEEP, also: &[], spawned_at: &[ONE] },
+        truth: Truth::new(Cause::BlockingCall, SLEEP).spawned_at(&[ONE]),
         removable: true,
         seconds: Bound::new(60, 600),
         rate: None,
@@ -30,7 +30,7 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault {
         name: "all_blocked",
         about: "as many tasks as there are workers call std::thread::sleep: nothing else runs",
-        truth: Truth { cause: Cause::BlockingCall, place: SLEEP, also: &[], spawned_at: &[EVERY] },
+        truth: Truth::new(Cause::BlockingCall, SLEEP).spawned_at(&[EVERY]),
         removable: false,
         seconds: Bound::new(10, 60),
         rate: None,
@@ -41,7 +41,7 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault {
         name: "blocking_pool_exhausted",
         about: "more calls of spawn_blocking wait than the runtime has threads for them (512)",
-        truth: Truth { cause: Cause::BlockingPoolExhausted, place: EXPORT, also: &[ON_POOL], spawned_at: &[ON_POOL] },
+        truth: Truth::new(Cause::BlockingPoolExhausted, EXPORT).also(&[ON_POOL]).spawned_at(&[ON_POOL]),
         removable: true,
         seconds: Bound::new(120, 600),
         rate: None,

@@ -23,7 +23,7 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault {
         name: "cpu_hog",
         about: "a task computes for half a second at a time before it yields",
-        truth: Truth { cause: Cause::CpuHog, place: COMPARES, also: &[COMPARING], spawned_at: &[HOG] },
+        truth: Truth::new(Cause::CpuHog, COMPARES).also(&[COMPARING]).spawned_at(&[HOG]),
         removable: true,
         seconds: Bound::new(120, 600),
         rate: None,
@@ -34,7 +34,7 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault {
         name: "busy_loop",
         about: "a task wakes itself in each poll and is never done",
-        truth: Truth { cause: Cause::BusyLoop, place: WAKES, also: &[], spawned_at: &[WAKER] },
+        truth: Truth::new(Cause::BusyLoop, WAKES).spawned_at(&[WAKER]),
         removable: true,
         seconds: Bound::new(120, 600),
         rate: None,
@@ -45,7 +45,7 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault {
         name: "timer_storm",
         about: "many tasks sleep for a millisecond at a time",
-        truth: Truth { cause: Cause::TimerStorm, place: SLEEPS, also: &[], spawned_at: &[SLEEPER] },
+        truth: Truth::new(Cause::TimerStorm, SLEEPS).spawned_at(&[SLEEPER]),
         removable: true,
         seconds: Bound::new(120, 600),
         rate: None,

@@ -15,7 +15,7 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault {
         name: "slow_downstream",
         about: "the payment provider takes two seconds for each answer",
-        truth: Truth { cause: Cause::DownstreamSlow, place: ASKS, also: &[], spawned_at: &[] },
+        truth: Truth::new(Cause::DownstreamSlow, ASKS),
         removable: true,
         seconds: Bound::new(300, 3_600),
         rate: None,
@@ -29,7 +29,7 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault {
         name: "retry_storm",
         about: "the payment provider fails, and some customers ask again without a pause",
-        truth: Truth { cause: Cause::RetryStorm, place: RETRIES, also: &[ASKS], spawned_at: &[IMPATIENT] },
+        truth: Truth::new(Cause::RetryStorm, RETRIES).also(&[ASKS]).spawned_at(&[IMPATIENT]),
         removable: true,
         seconds: Bound::new(120, 600),
         rate: None,

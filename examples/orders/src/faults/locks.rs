@@ -14,6 +14,9 @@ use crate::payment;
 const SECOND_LOCK: Place = here!("deadlock" in "locks.rs");
 const THERE: Place = here!("deadlock there" in "locks.rs");
 const BACK: Place = here!("deadlock back" in "locks.rs");
+const NORTH: Place = here!("deadlock north" in "locks.rs");
+const SOUTH: Place = here!("deadlock south" in "locks.rs");
+const LEDGER: Place = here!("lock_convoy ledger" in "locks.rs");
 const CONVOY: Place = here!("lock_convoy" in "locks.rs");
 const CONVOY_TASK: Place = here!("lock_convoy task" in "locks.rs");
 const PERMIT: Place = here!("semaphore_exhausted" in "locks.rs");
@@ -23,7 +26,7 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault {
         name: "deadlock",
         about: "two tasks lock two tokio::sync::Mutex, one in the order A, B and the other B, A",
-        truth: Truth { cause: Cause::Deadlock, place: SECOND_LOCK, also: &[], spawned_at: &[THERE, BACK] },
+        truth: Truth::new(Cause::Deadlock, SECOND_LOCK).spawned_at(&[THERE, BACK]).created_at(&[NORTH, SOUTH]),
         removable: true,
         seconds: Bound::new(600, 3_600),
         rate: None,
@@ -34,7 +37,7 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault {
         name: "lock_convoy",
         about: "many tasks want one tokio::sync::Mutex, which each keeps while it waits for something slow",
-        truth: Truth { cause: Cause::LockConvoy, place: CONVOY, also: &[], spawned_at: &[CONVOY_TASK] },
+        truth: Truth::new(Cause::LockConvoy, CONVOY).spawned_at(&[CONVOY_TASK]).created_at(&[LEDGER]),
         removable: true,
         seconds: Bound::new(300, 3_600),
         rate: None,
@@ -45,7 +48,7 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault {
         name: "semaphore_exhausted",
         about: "a task takes the permits for payments and keeps them; payments wait in vain for their turn",
-        truth: Truth { cause: Cause::PoolExhausted, place: PERMIT, also: &[], spawned_at: &[HOLDER] },
+        truth: Truth::new(Cause::PoolExhausted, PERMIT).spawned_at(&[HOLDER]).created_at(&[payment::PERMITS_CREATED]),
         removable: true,
         seconds: Bound::new(300, 3_600),
         rate: None,
@@ -62,7 +65,8 @@ pub(super) const FAULTS: &[Fault] = &[
 type Stock = Mutex<u64>;
 
 fn deadlock(context: Context) {
-    let (north, south) = (Arc::new(Stock::new(100)), Arc::new(Stock::new(100)));
+    let north = Arc::new(Stock::new(100)); // here: deadlock north
+    let south = Arc::new(Stock::new(100)); // here: deadlock south
     let both_hold_one = Arc::new(Barrier::new(2));
     context.add();
     let there = transfer(context.clone(), Arc::clone(&north), Arc::clone(&south), Arc::clone(&both_hold_one));
@@ -88,7 +92,7 @@ async fn transfer(context: Context, from: Arc<Stock>, to: Arc<Stock>, both_hold_
 const WRITING: Duration = Duration::from_millis(5);
 
 fn convoy(context: Context) {
-    let ledger = Arc::new(Mutex::new(0));
+    let ledger = Arc::new(Mutex::new(0)); // here: lock_convoy ledger
     for _ in 0..context.count() {
         context.add();
         tokio::spawn(write_ledger(context.clone(), Arc::clone(&ledger))); // here: lock_convoy task

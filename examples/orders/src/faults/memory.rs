@@ -23,7 +23,7 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault {
         name: "heap_leak",
         about: "blocks of memory are kept that nobody needs",
-        truth: Truth { cause: Cause::HeapLeak, place: KEPT, also: &[], spawned_at: &[KEEPER] },
+        truth: Truth::new(Cause::HeapLeak, KEPT).spawned_at(&[KEEPER]),
         removable: true,
         seconds: Bound::new(600, 3_600),
         rate: Some(Bound::new(500, 5_000)),
@@ -34,7 +34,7 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault {
         name: "cache_without_eviction",
         about: "a cache keeps what nobody will ask for again",
-        truth: Truth { cause: Cause::HeapLeak, place: CACHED, also: &[], spawned_at: &[CACHER] },
+        truth: Truth::new(Cause::HeapLeak, CACHED).spawned_at(&[CACHER]),
         removable: true,
         seconds: Bound::new(600, 3_600),
         rate: Some(Bound::new(500, 5_000)),
@@ -45,7 +45,7 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault {
         name: "fragmentation",
         about: "of many small blocks, every sixteenth is kept: one in each page, which cannot be given back",
-        truth: Truth { cause: Cause::Fragmentation, place: SCATTERED, also: &[], spawned_at: &[SCATTERER] },
+        truth: Truth::new(Cause::Fragmentation, SCATTERED).spawned_at(&[SCATTERER]),
         removable: true,
         seconds: Bound::new(600, 3_600),
         rate: None,
@@ -56,7 +56,7 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault {
         name: "alloc_churn",
         about: "memory is allocated only to be freed at once, again and again",
-        truth: Truth { cause: Cause::AllocChurn, place: CHURNED, also: &[], spawned_at: &[CHURNER] },
+        truth: Truth::new(Cause::AllocChurn, CHURNED).spawned_at(&[CHURNER]),
         removable: true,
         seconds: Bound::new(300, 3_600),
         rate: Some(Bound::new(100_000, 1_000_000)),

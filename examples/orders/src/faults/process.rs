@@ -19,7 +19,7 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault {
         name: "fd_leak",
         about: "files are opened and not closed, up to four fifths of what the process may open",
-        truth: Truth { cause: Cause::FdLeak, place: OPENED, also: &[], spawned_at: &[OPENER] },
+        truth: Truth::new(Cause::FdLeak, OPENED).spawned_at(&[OPENER]),
         removable: true,
         seconds: Bound::new(600, 3_600),
         rate: Some(Bound::new(20, 1_000)),
@@ -30,7 +30,7 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault {
         name: "panic_loop",
         about: "a task panics, and is started again",
-        truth: Truth { cause: Cause::PanicLoop, place: PANICS, also: &[], spawned_at: &[PANICKER] },
+        truth: Truth::new(Cause::PanicLoop, PANICS).spawned_at(&[PANICKER]),
         removable: true,
         seconds: Bound::new(120, 600),
         rate: Some(Bound::new(5, 50)),
@@ -41,7 +41,7 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault {
         name: "error_burst",
         about: "one line logs an error again and again",
-        truth: Truth { cause: Cause::ErrorBurst, place: ERROR, also: &[], spawned_at: &[FAILING] },
+        truth: Truth::new(Cause::ErrorBurst, ERROR).spawned_at(&[FAILING]),
         removable: true,
         seconds: Bound::new(60, 600),
         rate: Some(Bound::new(50, 500)),
@@ -52,7 +52,7 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault {
         name: "log_storm",
         about: "one line logs thousands of times a second that all is well",
-        truth: Truth { cause: Cause::LogStorm, place: LINE, also: &[], spawned_at: &[TALKER] },
+        truth: Truth::new(Cause::LogStorm, LINE).spawned_at(&[TALKER]),
         removable: true,
         seconds: Bound::new(60, 600),
         rate: Some(Bound::new(5_000, 20_000)),

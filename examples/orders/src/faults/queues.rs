@@ -9,6 +9,7 @@ use super::context::Context;
 use super::truth::{Cause, Place, Truth, here};
 use super::{Bound, Fault};
 use crate::api::SENDS;
+use crate::app;
 use crate::workers::{DISPATCHER, PRINTS};
 
 const QUEUE: Place = here!("unbounded_channel queue" in "queues.rs");
@@ -22,12 +23,10 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault {
         name: "unbounded_channel",
         about: "an unbounded channel gets 20 times what its consumer takes",
-        truth: Truth {
-            cause: Cause::QueueGrowth,
-            place: ADDED,
-            also: &[QUEUE, READ],
-            spawned_at: &[PRODUCER, CONSUMER],
-        },
+        truth: Truth::new(Cause::QueueGrowth, ADDED)
+            .also(&[READ])
+            .spawned_at(&[PRODUCER, CONSUMER])
+            .created_at(&[QUEUE]),
         removable: true,
         seconds: Bound::new(300, 3_600),
         rate: Some(Bound::new(2_000, 10_000)),
@@ -38,12 +37,10 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault {
         name: "channel_full",
         about: "the dispatcher waits for a jammed printer; its bounded channel is full and senders wait",
-        truth: Truth {
-            cause: Cause::SlowConsumer,
-            place: PRINTS,
-            also: &[SENDS, RESENT, DISPATCHER],
-            spawned_at: &[DISPATCHER],
-        },
+        truth: Truth::new(Cause::SlowConsumer, PRINTS)
+            .also(&[SENDS, RESENT])
+            .spawned_at(&[DISPATCHER])
+            .created_at(&[app::DISPATCH_CREATED]),
         removable: true,
         seconds: Bound::new(300, 3_600),
         rate: None,

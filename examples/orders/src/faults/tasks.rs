@@ -16,7 +16,7 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault {
         name: "task_leak",
         about: "tasks are spawned that wait for an answer that never comes",
-        truth: Truth { cause: Cause::TaskLeak, place: LEAKED, also: &[], spawned_at: &[LEAKED] },
+        truth: Truth::new(Cause::TaskLeak, LEAKED).spawned_at(&[LEAKED]),
         removable: true,
         seconds: Bound::new(600, 3_600),
         rate: Some(Bound::new(50, 5_000)),
@@ -27,7 +27,7 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault {
         name: "orphaned_tasks",
         about: "imports are cancelled, but the tasks that they had spawned go on",
-        truth: Truth { cause: Cause::TaskLeak, place: ORPHANED, also: &[], spawned_at: &[ORPHANED] },
+        truth: Truth::new(Cause::TaskLeak, ORPHANED).spawned_at(&[ORPHANED]),
         removable: true,
         seconds: Bound::new(600, 3_600),
         rate: Some(Bound::new(20, 1_000)),

@@ -41,8 +41,31 @@ pub struct Truth {
     pub place: Place,
     /// Other lines that are as right: where the same thing shows for one who cannot see the line itself.
     pub also: &'static [Place],
-    /// Where the tasks are spawned that do it or suffer it.
+    /// Where the tasks are spawned that do it.
     pub spawned_at: &'static [Place],
+    /// Where the locks, semaphores and channels are created that are waited for.
+    pub created_at: &'static [Place],
+}
+
+impl Truth {
+    pub(super) const fn new(cause: Cause, place: Place) -> Self {
+        Self { cause, place, also: &[], spawned_at: &[], created_at: &[] }
+    }
+
+    pub(super) const fn also(mut self, also: &'static [Place]) -> Self {
+        self.also = also;
+        self
+    }
+
+    pub(super) const fn spawned_at(mut self, spawned_at: &'static [Place]) -> Self {
+        self.spawned_at = spawned_at;
+        self
+    }
+
+    pub(super) const fn created_at(mut self, created_at: &'static [Place]) -> Self {
+        self.created_at = created_at;
+        self
+    }
 }
 
 /// A line of this program.

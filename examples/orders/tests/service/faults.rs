@@ -115,6 +115,10 @@ fn every_place_names_the_line_that_is_marked_for_it() {
         for spawned_at in fault["truth"]["spawned_at"].as_array().unwrap() {
             assert!(line_at(spawned_at).contains("spawn"), "{name}: {spawned_at}");
         }
+        for created_at in fault["truth"]["created_at"].as_array().unwrap() {
+            let line = line_at(created_at);
+            assert!(line.contains("::new(") || line.contains("channel("), "{name}: {line}");
+        }
     }
     let place = |name: &str| line_at(&listed(&service, name)["truth"]["place"]);
     assert_eq!(place("blocking_call"), "thread::sleep(SLICE); // here: blocking_call");
