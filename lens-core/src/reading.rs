@@ -248,6 +248,36 @@ impl Source {
         self
     }
 
+    /// `live`, `partial` or `unavailable`.
+    #[must_use]
+    pub fn status(&self) -> &'static str {
+        match self.status {
+            SourceStatus::Live => "live",
+            SourceStatus::Partial { .. } => "partial",
+            SourceStatus::Unavailable(_) => "unavailable",
+        }
+    }
+
+    /// The stable word for what is missing, if anything is.
+    #[must_use]
+    pub fn code(&self) -> Option<&str> {
+        match &self.status {
+            SourceStatus::Live => None,
+            SourceStatus::Partial { .. } => Some("partial"),
+            SourceStatus::Unavailable(reason) => Some(reason.code()),
+        }
+    }
+
+    /// What is missing and how to get it, if anything is.
+    #[must_use]
+    pub fn fix(&self) -> Option<String> {
+        match &self.status {
+            SourceStatus::Live => None,
+            SourceStatus::Partial { missing } => Some(missing.to_string()),
+            SourceStatus::Unavailable(reason) => Some(reason.to_string()),
+        }
+    }
+
     /// The same source, of which something is left out.
     #[must_use]
     pub fn partial(mut self, missing: impl Into<Cow<'static, str>>) -> Self {

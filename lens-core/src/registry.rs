@@ -64,6 +64,7 @@ pub struct Entry {
 #[derive(Debug, Default)]
 pub struct RegistryBuilder {
     skills: BTreeMap<String, Entry>,
+    is_for_captures: bool,
 }
 
 impl RegistryBuilder {
@@ -73,6 +74,12 @@ impl RegistryBuilder {
         Self::default()
     }
 
+    /// No skills yet; those that are added are only asked about what captures hold of them, and never read.
+    #[must_use]
+    pub fn for_captures() -> Self {
+        Self { is_for_captures: true, ..Self::default() }
+    }
+
     /// Adds a skill that can be read now.
     ///
     /// # Errors
@@ -80,6 +87,10 @@ impl RegistryBuilder {
     /// The name is taken, or cannot be used in a query.
     pub fn skill<S: Skill>(&mut self, skill: S) -> Result<&mut Self, Error> {
         let about = skill.about();
+        if self.is_for_captures {
+            let what = format!("a reading of `{}`", about.name).into();
+            return self.unread::<S>(about, Unavailable::NotInCapture { what });
+        }
         let live = Host::new(skill)?;
         self.insert(Entry {
             about,

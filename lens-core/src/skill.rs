@@ -91,6 +91,37 @@ pub trait Skill: Send + Sync + 'static {
     }
 }
 
+/// A skill that the service itself holds on to, as `Arc`, is a skill.
+impl<S: Skill> Skill for Arc<S> {
+    type State = S::State;
+
+    const MAY_BLOCK: bool = S::MAY_BLOCK;
+
+    fn about(&self) -> About {
+        S::about(self)
+    }
+
+    fn collect(&self) -> Reading<S::State> {
+        S::collect(self)
+    }
+
+    fn functions(to: Functions<S::State>) -> Functions<S::State> {
+        S::functions(to)
+    }
+
+    fn metrics(&self, out: &mut Metrics) {
+        S::metrics(self, out);
+    }
+
+    fn sources(&self) -> Vec<Source> {
+        S::sources(self)
+    }
+
+    fn stores(&self) -> Vec<Store> {
+        S::stores(self)
+    }
+}
+
 /// Who a skill is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct About {
