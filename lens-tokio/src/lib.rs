@@ -1,5 +1,16 @@
 //! What tokio tells about its runtimes and tasks.
 
+pub mod builder;
 mod flavour;
+mod instrument;
+#[allow(dead_code, reason = "stable tokio has no task hooks, which are what writes the table")]
+mod sync;
+#[allow(dead_code, reason = "stable tokio has no task hooks, which are what writes the table")]
+mod table;
+pub mod tasks;
 
+pub use builder::Builder;
 pub use flavour::TOKIO_UNSTABLE;
+pub use instrument::instrument;
+pub use table::Ticker;
+pub use tasks::{TasksSkill, ticker};

@@ -1,4 +1,5 @@
 //! The unstable flavour of tokio.
 
+mod builder;
 pub(crate) mod hooks;
 pub(crate) mod metrics;

@@ -1,0 +1,204 @@
+//! What is kept of one live task: 56 bytes that the thread which polls it writes, and any thread reads. Separate because
+//! it is a sequence lock in itself, whose version is the task's id.
+
+use crate::sync::{AtomicU32, AtomicU64, Ordering, add, const_fn, fence, store_before_loads};
+
+/// Where a task comes from, in one word: when it was spawned (40 bits of milliseconds: 34 years), at which site (16 bits)
+/// and through which builder (8 bits).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Origin(u64);
+
+impl Origin {
+    pub(crate) fn new(spawned_ms: u64, site: u16, builder: u8) -> Self {
+        Self(spawned_ms << 24 | u64::from(builder) << 16 | u64::from(site))
+    }
+
+    /// The whole word.
+    pub(crate) fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// The origin of which [`bits`](Self::bits) is the word.
+    pub(crate) fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
+    /// Milliseconds of the table's clock.
+    pub(crate) fn spawned_ms(self) -> u64 {
+        self.0 >> 24
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "the site is the lowest 16 bits")]
+    pub(crate) fn site(self) -> u16 {
+        self.0 as u16
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "the builder is the 8 bits above the site")]
+    pub(crate) fn builder(self) -> u8 {
+        (self.0 >> 16) as u8
+    }
+}
+
+/// One live task, or nothing.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct Entry {
+    /// The task's id; 0 for no task. tokio never gives an id twice, so a reader that finds the same id before and after
+    /// has read one task.
+    id: AtomicU64,
+    origin: AtomicU64,
+    /// How often it was polled, in the lower 56 bits; the upper 8 continue `last_poll`.
+    polls: AtomicU64,
+    /// The lower 32 bits of the millisecond of the last poll.
+    last_poll: AtomicU32,
+    /// The longest measured poll in nanoseconds, as the bits of an `f32`.
+    longest: AtomicU32,
+    parent: AtomicU64,
+    busy_ns: AtomicU64,
+    allocated: AtomicU64,
+}
+
+/// A consistent copy of an [`Entry`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Row {
+    pub(crate) id: u64,
+    /// 0 for a task that no task spawned.
+    pub(crate) parent: u64,
+    pub(crate) origin: Origin,
+    pub(crate) polls: u64,
+    /// Milliseconds of the table's clock; the spawn for a task that was not polled yet.
+    pub(crate) last_poll_ms: u64,
+    pub(crate) busy_ns: u64,
+    pub(crate) longest_ns: f32,
+    pub(crate) allocated_bytes: u64,
+}
+
+const POLLS_BITS: u32 = 56;
+const POLLS: u64 = (1 << POLLS_BITS) - 1;
+
+impl Entry {
+    const_fn! {
+        pub(crate) fn new() -> Self {
+            Self {
+                id: AtomicU64::new(0),
+                origin: AtomicU64::new(0),
+                polls: AtomicU64::new(0),
+                last_poll: AtomicU32::new(0),
+                longest: AtomicU32::new(0),
+                parent: AtomicU64::new(0),
+                busy_ns: AtomicU64::new(0),
+                allocated: AtomicU64::new(0),
+            }
+        }
+    }
+
+    /// Whether it is the task `id`. What else the entry says of that task is visible afterwards.
+    #[inline]
+    pub(crate) fn is(&self, id: u64) -> bool {
+        self.id.load(Ordering::Acquire) == id
+    }
+
+    /// Makes an empty entry of a page that the caller has reserved the task `id`, and lets no later load of this thread
+    /// pass that.
+    pub(crate) fn occupy(&self, id: u64, parent: u64, origin: Origin) {
+        // A reader that still compares with the id of the last occupant must not see these stores and that id.
+        fence(Ordering::Release);
+        let at = origin.spawned_ms();
+        self.origin.store(origin.0, Ordering::Relaxed);
+        self.parent.store(parent, Ordering::Relaxed);
+        self.polls.store(high(at), Ordering::Relaxed);
+        self.last_poll.store(low(at), Ordering::Relaxed);
+        self.longest.store(0, Ordering::Relaxed);
+        self.busy_ns.store(0, Ordering::Relaxed);
+        self.allocated.store(0, Ordering::Relaxed);
+        store_before_loads(&self.id, id);
+    }
+
+    /// Empties it. Only for the thread that ends the task.
+    #[inline]
+    pub(crate) fn vacate(&self) {
+        self.id.store(0, Ordering::Release);
+    }
+
+    /// Empties it if it is the task `id`; of several threads that try, one succeeds.
+    pub(crate) fn vacate_if(&self, id: u64) -> bool {
+        self.id.compare_exchange(id, 0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+
+    #[inline]
+    pub(crate) fn origin(&self) -> Origin {
+        Origin(self.origin.load(Ordering::Relaxed))
+    }
+
+    /// Counts a poll that starts now. Like the next three only for the thread that polls the task: tokio lets one at a
+    /// time do that, and orders one after the other.
+    #[inline]
+    pub(crate) fn count_poll(&self, now_ms: u64) {
+        let polls = self.polls.load(Ordering::Relaxed) & POLLS;
+        self.polls.store(high(now_ms) | (polls + 1) & POLLS, Ordering::Relaxed);
+        self.last_poll.store(low(now_ms), Ordering::Relaxed);
+    }
+
+    /// Notes that a poll lasted until now.
+    pub(crate) fn stamp(&self, now_ms: u64) {
+        let polls = self.polls.load(Ordering::Relaxed) & POLLS;
+        self.polls.store(high(now_ms) | polls, Ordering::Relaxed);
+        self.last_poll.store(low(now_ms), Ordering::Relaxed);
+    }
+
+    /// Charges a poll of `ns` that stands for `weight` polls.
+    #[inline]
+    pub(crate) fn charge(&self, ns: u64, weight: u64) {
+        add(&self.busy_ns, ns * weight);
+        longest(&self.longest, ns);
+    }
+
+    /// Charges bytes that a poll allocated.
+    #[inline]
+    pub(crate) fn charge_bytes(&self, bytes: u64) {
+        add(&self.allocated, bytes);
+    }
+
+    /// A copy, unless there is no task or it ended while it was read.
+    pub(crate) fn read(&self) -> Option<Row> {
+        let id = self.id.load(Ordering::Acquire);
+        if id == 0 {
+            return None;
+        }
+        let polls = self.polls.load(Ordering::Relaxed);
+        let row = Row {
+            id,
+            parent: self.parent.load(Ordering::Relaxed),
+            origin: self.origin(),
+            polls: polls & POLLS,
+            last_poll_ms: (polls >> POLLS_BITS) << 32 | u64::from(self.last_poll.load(Ordering::Relaxed)),
+            busy_ns: self.busy_ns.load(Ordering::Relaxed),
+            longest_ns: f32::from_bits(self.longest.load(Ordering::Relaxed)),
+            allocated_bytes: self.allocated.load(Ordering::Relaxed),
+        };
+        fence(Ordering::Acquire);
+        (self.id.load(Ordering::Relaxed) == id).then_some(row)
+    }
+}
+
+/// Raises the longest duration, kept as an `f32` of nanoseconds: any length, to seven digits. Only its writer calls it.
+#[inline]
+#[expect(clippy::cast_precision_loss, reason = "seven digits of a duration are enough")]
+pub(crate) fn longest(cell: &AtomicU32, ns: u64) {
+    // The bits of positive floats are ordered like the floats.
+    let bits = (ns as f32).to_bits();
+    if bits > cell.load(Ordering::Relaxed) {
+        cell.store(bits, Ordering::Relaxed);
+    }
+}
+
+#[inline]
+fn high(ms: u64) -> u64 {
+    (ms >> 32) << POLLS_BITS
+}
+
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "the rest is kept beside the number of polls")]
+fn low(ms: u64) -> u32 {
+    ms as u32
+}

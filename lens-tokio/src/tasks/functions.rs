@@ -1,0 +1,193 @@
+//! The questions that can be asked of the tasks' state.
+
+mod select;
+
+use lens_core::skill::NoArguments;
+use lens_core::{CallError, Functions, Span, View};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::table::entry::Row;
+
+use super::rows::{Count, SiteRow, TaskRow, TaskState};
+use super::state::{Site, TasksState};
+use select::greatest;
+
+pub(crate) fn add(to: Functions<TasksState>) -> Functions<TasksState> {
+    to.record("count", "How many tasks there are, and what is not listed.", "tasks.count()", |state, NoArguments {}| {
+        Ok(Count::of(state))
+    })
+    .rows("list", "The live tasks, oldest id first.", "tasks.list(limit=5)", list)
+    .record("get", "One live task.", "tasks.get(tasks.list(limit=1)[0].id) if tasks.count().live else None", get)
+    .rows("top", "The live tasks with the most of something, most first.", "tasks.top(limit=3, by=\"busy\")", top)
+    .rows(
+        "sites",
+        "The places that tasks were spawned at, most first.",
+        "tasks.sites(limit=5, by=\"live\")",
+        sites,
+    )
+}
+
+/// Which tasks to list.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+struct List {
+    /// How many rows at most.
+    limit: u32,
+    /// Only tasks whose spawn place or name contains this text: `"src/cart.rs"`, `"src/cart.rs:41:"`.
+    site: Option<String>,
+    /// Only running or only idle tasks.
+    state: Option<TaskState>,
+    /// Only tasks of at least this age.
+    min_age: Option<Span>,
+}
+
+impl Default for List {
+    fn default() -> Self {
+        Self { limit: 100, site: None, state: None, min_age: None }
+    }
+}
+
+/// Which task.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Get {
+    /// The task's id.
+    id: u64,
+}
+
+/// Which tasks come first.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+struct Top {
+    /// How many rows at most.
+    limit: u32,
+    /// What to compare.
+    by: TopBy,
+}
+
+impl Default for Top {
+    fn default() -> Self {
+        Self { limit: 10, by: TopBy::Busy }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum TopBy {
+    /// Time in polls.
+    Busy,
+    /// Polls.
+    Polls,
+    /// The longest poll.
+    LongestPoll,
+    /// Time since the spawn.
+    Age,
+    /// Time since the last poll.
+    Idle,
+}
+
+/// Which sites come first.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+struct Sites {
+    /// How many rows at most.
+    limit: u32,
+    /// What to compare.
+    by: SitesBy,
+    /// Only sites whose place or name contains this text.
+    site: Option<String>,
+}
+
+impl Default for Sites {
+    fn default() -> Self {
+        Self { limit: 50, by: SitesBy::Live, site: None }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum SitesBy {
+    /// Live tasks.
+    Live,
+    /// Tasks spawned.
+    Spawned,
+    /// Tasks ended.
+    Finished,
+    /// Time in polls.
+    Busy,
+    /// Polls.
+    Polls,
+    /// The longest poll.
+    LongestPoll,
+}
+
+fn list(state: &View<'_, TasksState>, arguments: List) -> Result<Vec<TaskRow>, CallError> {
+    let wanted = wanted_sites(state, arguments.site.as_deref());
+    let min_age_ms = arguments.min_age.map_or(0, |age| u64::try_from(age.0.as_millis()).unwrap_or(u64::MAX));
+    let is_wanted = |task: &Row| {
+        wanted.as_ref().is_none_or(|wanted| wanted.get(usize::from(task.origin.site())).is_some_and(|&is| is))
+            && state.at_ms.saturating_sub(task.origin.spawned_ms()) >= min_age_ms
+            && arguments
+                .state
+                .is_none_or(|wanted| (wanted == TaskState::Running) == state.running_since(task.id).is_some())
+    };
+    let tasks = state.tasks.iter().map(|task| &task.0).filter(|task| is_wanted(task));
+    let oldest = greatest(tasks, arguments.limit, |task| u64::MAX - task.id);
+    Ok(oldest.into_iter().map(|task| TaskRow::of(state, task)).collect())
+}
+
+fn get(state: &View<'_, TasksState>, Get { id }: Get) -> Result<TaskRow, CallError> {
+    match state.tasks.iter().find(|task| task.0.id == id) {
+        Some(task) => Ok(TaskRow::of(state, &task.0)),
+        None => Err(CallError::NotFound {
+            name: id.to_string(),
+            message: format!(
+                "there is no live task with the id {id}: it has ended, or is none that lens sees (see `tasks.count()`)"
+            ),
+            nearest: None,
+        }),
+    }
+}
+
+fn top(state: &View<'_, TasksState>, Top { limit, by }: Top) -> Result<Vec<TaskRow>, CallError> {
+    let idle_ms = |task: &Row| match state.running_since(task.id) {
+        Some(_) => 0,
+        None => state.at_ms.saturating_sub(task.last_poll_ms),
+    };
+    let key = |task: &Row| match by {
+        TopBy::Busy => task.busy_ns,
+        TopBy::Polls => task.polls,
+        // The bits of floats that are not negative are ordered as the floats are.
+        TopBy::LongestPoll => task.longest_ns.to_bits().into(),
+        TopBy::Age => state.at_ms.saturating_sub(task.origin.spawned_ms()),
+        TopBy::Idle => idle_ms(task),
+    };
+    let most = greatest(state.tasks.iter().map(|task| &task.0), limit, |task| key(task));
+    Ok(most.into_iter().map(|task| TaskRow::of(state, task)).collect())
+}
+
+fn sites(state: &View<'_, TasksState>, arguments: Sites) -> Result<Vec<SiteRow>, CallError> {
+    let key = |site: &Site| match arguments.by {
+        SitesBy::Live => site.live,
+        SitesBy::Spawned => site.spawned,
+        SitesBy::Finished => site.finished,
+        SitesBy::Busy => site.busy_ns,
+        SitesBy::Polls => site.polls,
+        SitesBy::LongestPoll => site.longest_ns.to_bits().into(),
+    };
+    let used = state.sites.iter().filter(|site| site.spawned > 0 || site.live > 0);
+    let wanted = used.filter(|site| arguments.site.as_deref().is_none_or(|text| is_at(site, text)));
+    Ok(greatest(wanted, arguments.limit, |site| key(site)).into_iter().map(SiteRow::of).collect())
+}
+
+/// For each number of a site, whether it is wanted; `None` if all are.
+fn wanted_sites(state: &TasksState, text: Option<&str>) -> Option<Vec<bool>> {
+    let text = text?;
+    let is_wanted = |site: &u16| state.sites.get(usize::from(*site)).is_some_and(|site| is_at(site, text));
+    Some(state.site_of.iter().map(is_wanted).collect())
+}
+
+fn is_at(site: &Site, text: &str) -> bool {
+    [&site.place, &site.name].into_iter().flatten().any(|known| known.contains(text))
+}

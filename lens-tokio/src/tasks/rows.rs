@@ -1,0 +1,240 @@
+//! The rows that the skill's functions give. Separate because their field comments are the reference that people and
+//! models read.
+
+use lens_core::{OrUnavailable, Unavailable};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::table::entry::Row;
+use crate::table::stats::{FIRST_POLL_BITS, POLL_BUCKETS};
+
+use super::state::{Site, TasksState};
+
+/// A live task.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct TaskRow {
+    /// The task's id, as `tokio::task::Id` shows it.
+    pub id: u64,
+    /// The task that spawned it, which may have ended since; null if no task did (the body of main, another thread).
+    pub parent: Option<u64>,
+    /// Where it was spawned: `"src/cart.rs:41:9"`; null if there were too many spawn sites to tell apart.
+    pub place: Option<String>,
+    /// The name that the service gave it, if any.
+    pub name: Option<String>,
+    /// The name of its runtime, if it has one.
+    pub runtime: Option<String>,
+    /// Whose it is: `lens` spawns a few itself.
+    pub owner: Owner,
+    /// Whether a thread was polling it.
+    pub state: TaskState,
+    /// How long the poll lasts that is going on, as exact as the clock's tick; null while idle.
+    pub running_ms: Option<f64>,
+    /// Time since it was spawned, as exact as the clock's tick.
+    pub age_ms: f64,
+    /// Time since its last poll, or since it was spawned if it was not polled yet; null while running.
+    pub idle_ms: Option<f64>,
+    /// How often it was polled: exact.
+    pub polls_total: u64,
+    /// Time in finished polls. Measured for each poll at sites where polls take 200 ns or more, else estimated from
+    /// random samples.
+    pub busy_ms: f64,
+    /// The longest poll that was measured; null before the first.
+    pub longest_poll_ms: Option<f64>,
+}
+
+/// Whose a task is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Owner {
+    /// The service's, or a library's that it uses.
+    Service,
+    /// Lens's own.
+    Lens,
+}
+
+/// Whether a task was being polled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskState {
+    /// A thread was polling it.
+    Running,
+    /// It was waiting: for something, or for a worker.
+    Idle,
+}
+
+/// What happened at one spawn site since the start, and in the last seconds.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct SiteRow {
+    /// The place: `"src/cart.rs:41:9"`; null for all sites for which there was no room together.
+    pub place: Option<String>,
+    /// The name that the service gave the tasks, if any.
+    pub name: Option<String>,
+    /// Whose the tasks are.
+    pub owner: Owner,
+    /// Tasks that are alive.
+    pub live: u64,
+    /// Tasks spawned.
+    pub spawned_total: u64,
+    /// Tasks ended, aborted ones too.
+    pub finished_total: u64,
+    /// Tasks spawned per second over the last 10 s.
+    pub spawned_per_s: OrUnavailable<f64>,
+    /// Tasks ended per second over the last 10 s.
+    pub finished_per_s: OrUnavailable<f64>,
+    /// Polls: exact.
+    pub polls_total: u64,
+    /// Polls per second over the last 10 s.
+    pub polls_per_s: OrUnavailable<f64>,
+    /// Time in finished polls; see `tasks.top` for how exact it is.
+    pub busy_ms: f64,
+    /// Milliseconds spent in polls per second over the last 10 s: 1000 is one core.
+    pub busy_ms_per_s: OrUnavailable<f64>,
+    /// The mean length of a poll; null before the first measured one.
+    pub mean_poll_ms: Option<f64>,
+    /// Half of the polls took less than this, to the next power of two; null before the first measured one.
+    pub poll_p50_ms: Option<f64>,
+    /// 99 of 100 polls took less than this, to the next power of two; null before the first measured one.
+    pub poll_p99_ms: Option<f64>,
+    /// The longest poll that was measured; null before the first.
+    pub longest_poll_ms: Option<f64>,
+    /// Half of the ended tasks lived less than this, to the next power of two; null before the first ended.
+    pub lifetime_p50_ms: Option<f64>,
+    /// 99 of 100 ended tasks lived less than this, to the next power of two; null before the first ended.
+    pub lifetime_p99_ms: Option<f64>,
+}
+
+/// How many tasks there are.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct Count {
+    /// Tasks that are alive, lens's own among them.
+    pub live: u64,
+    /// Those of them that are lens's own.
+    pub own: u64,
+    /// Those of them that were being polled.
+    pub running: u64,
+    /// Tasks spawned since the start.
+    pub spawned_total: u64,
+    /// Tasks ended, aborted ones too.
+    pub finished_total: u64,
+    /// Polls since the start.
+    pub polls_total: u64,
+    /// Time in finished polls.
+    pub busy_ms: f64,
+    /// Ends of tasks that are not in the table: `spawn_blocking`, tokio's own threads, untracked tasks.
+    pub unknown_ends_total: u64,
+    /// Tasks for which there was no room: they are in no list.
+    pub untracked_total: u64,
+    /// Spawns at sites for which there was no room: these tasks are listed without a place.
+    pub unplaced_total: u64,
+}
+
+impl TaskRow {
+    pub(crate) fn of(state: &TasksState, task: &Row) -> Self {
+        let site = state.site(task);
+        let since = state.running_since(task.id);
+        let until_now = |from: u64| millis(state.at_ms.saturating_sub(from));
+        Self {
+            id: task.id,
+            parent: Some(task.parent).filter(|&parent| parent != 0),
+            place: site.and_then(|site| site.place.clone()),
+            name: site.and_then(|site| site.name.clone()),
+            runtime: state.runtime(task).map(str::to_owned),
+            owner: owner(site),
+            state: if since.is_some() { TaskState::Running } else { TaskState::Idle },
+            running_ms: since.map(until_now),
+            age_ms: until_now(task.origin.spawned_ms()),
+            idle_ms: if since.is_some() { None } else { Some(until_now(task.last_poll_ms)) },
+            polls_total: task.polls,
+            busy_ms: nanos(task.busy_ns),
+            longest_poll_ms: longest(task.longest_ns),
+        }
+    }
+}
+
+impl SiteRow {
+    pub(crate) fn of(site: &Site) -> Self {
+        let rate = |of: fn(&super::state::Rates) -> f64| {
+            let reading = site.rates.as_ref().map(of);
+            reading.ok_or(Unavailable::NotYet { until: "lens has recorded for a second".into() }).into()
+        };
+        let polls_measured: u64 = site.poll_times.iter().sum();
+        Self {
+            place: site.place.clone(),
+            name: site.name.clone(),
+            owner: owner(Some(site)),
+            live: site.live,
+            spawned_total: site.spawned,
+            finished_total: site.finished,
+            spawned_per_s: rate(|rates| rates.spawned_per_s),
+            finished_per_s: rate(|rates| rates.finished_per_s),
+            polls_total: site.polls,
+            polls_per_s: rate(|rates| rates.polls_per_s),
+            busy_ms: nanos(site.busy_ns),
+            busy_ms_per_s: rate(|rates| rates.busy_ms_per_s),
+            #[expect(clippy::cast_precision_loss, reason = "a mean of fewer than 2^53 polls")]
+            mean_poll_ms: (polls_measured > 0).then(|| nanos(site.busy_ns) / polls_measured as f64),
+            poll_p50_ms: quantile(&site.poll_times, 50).and_then(poll_bucket_end_ms),
+            poll_p99_ms: quantile(&site.poll_times, 99).and_then(poll_bucket_end_ms),
+            longest_poll_ms: longest(site.longest_ns),
+            lifetime_p50_ms: quantile(&site.lifetimes, 50).map(lifetime_bucket_end_ms),
+            lifetime_p99_ms: quantile(&site.lifetimes, 99).map(lifetime_bucket_end_ms),
+        }
+    }
+}
+
+impl Count {
+    pub(crate) fn of(state: &TasksState) -> Self {
+        Self {
+            live: state.tasks.len() as u64,
+            own: state.sites.iter().filter(|site| site.is_lens).map(|site| site.live).sum(),
+            running: state.running.len() as u64,
+            spawned_total: state.totals.spawned,
+            finished_total: state.totals.finished,
+            polls_total: state.totals.polls,
+            busy_ms: nanos(state.totals.busy_ns),
+            unknown_ends_total: state.totals.unknown_ends,
+            untracked_total: state.totals.untracked,
+            unplaced_total: state.totals.unplaced,
+        }
+    }
+}
+
+fn owner(site: Option<&Site>) -> Owner {
+    if site.is_some_and(|site| site.is_lens) { Owner::Lens } else { Owner::Service }
+}
+
+/// The bucket in which a share of `percent` of the distribution is reached; `None` for an empty one.
+fn quantile(buckets: &[u64], percent: u64) -> Option<usize> {
+    let total: u64 = buckets.iter().sum();
+    let wanted = (u128::from(total) * u128::from(percent)).div_ceil(100);
+    let mut sum = 0;
+    buckets.iter().position(|&count| {
+        sum += u128::from(count);
+        sum >= wanted && total > 0
+    })
+}
+
+/// Where a bucket of poll times ends; the last one does not.
+pub(crate) fn poll_bucket_end_ms(bucket: usize) -> Option<f64> {
+    let bits = FIRST_POLL_BITS + u32::try_from(bucket).ok()?;
+    (bucket + 1 < POLL_BUCKETS).then(|| nanos(1 << bits))
+}
+
+/// Where a bucket of lifetimes ends.
+pub(crate) fn lifetime_bucket_end_ms(bucket: usize) -> f64 {
+    millis(1 << bucket)
+}
+
+fn longest(ns: f32) -> Option<f64> {
+    (ns > 0.0).then(|| f64::from(ns) / 1e6)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "2^53 ns are 104 days of busy time")]
+pub(crate) fn nanos(ns: u64) -> f64 {
+    ns as f64 / 1e6
+}
+
+#[expect(clippy::cast_precision_loss, reason = "2^53 ms are 285 000 years")]
+pub(crate) fn millis(ms: u64) -> f64 {
+    ms as f64
+}

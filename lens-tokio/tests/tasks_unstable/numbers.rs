@@ -1,0 +1,181 @@
+//! What a task costs, against the test's own count and clock.
+
+use std::future::pending;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use lens_tokio::builder::Runtime;
+use serde_json::json;
+use tokio::sync::oneshot;
+
+use crate::ask::{ask, current_thread, line, number, site, ticking, wait_until, workers};
+
+#[test]
+fn polls_are_exact_for_each_task_and_for_its_site() {
+    let runtime = workers(2);
+    let truth = Arc::new(AtomicU64::new(0));
+    let place = line(4);
+    let tasks: Vec<_> = (0..50u64)
+        .map(|n| {
+            let truth = Arc::clone(&truth);
+            runtime.spawn(async move {
+                let mut polls = 0;
+                std::future::poll_fn(|context| {
+                    truth.fetch_add(1, Ordering::Relaxed);
+                    polls += 1;
+                    if polls > n * 10 {
+                        return std::task::Poll::Ready(());
+                    }
+                    context.waker().wake_by_ref();
+                    std::task::Poll::Pending
+                })
+                .await;
+                pending::<()>().await;
+            })
+        })
+        .collect();
+    let expected: u64 = (0..50u64).map(|n| n * 10 + 1).sum();
+    wait_until("all tasks should wait", || truth.load(Ordering::Relaxed) == expected);
+    for (task, n) in tasks.iter().zip(0u64..) {
+        assert_eq!(ask("get", &json!({"id": number(task.id())}))["polls_total"], n * 10 + 1);
+    }
+    assert_eq!(site(&place)["polls_total"], expected);
+}
+
+/// 10 000 polls that take turns to last these times. Gives their sum by the test's own clock, and the task.
+fn spin(runtime: &Runtime, spins: &'static [Duration]) -> (Duration, u64, Duration) {
+    const POLLS: usize = 10_000;
+    let (send, receive) = oneshot::channel();
+    let task = runtime.spawn(async move {
+        let mut busy = Duration::ZERO;
+        let mut longest = Duration::ZERO;
+        for poll in 0..POLLS {
+            let started = Instant::now();
+            let spin = spins[poll % spins.len()];
+            while started.elapsed() < spin {
+                std::hint::spin_loop();
+            }
+            let took = started.elapsed();
+            busy += took;
+            longest = longest.max(took);
+            tokio::task::yield_now().await;
+        }
+        send.send((busy, longest)).unwrap();
+        pending::<()>().await;
+    });
+    let (busy, longest) = runtime.block_on(receive).unwrap();
+    let id = number(task.id());
+    wait_until("the task should wait", || ask("get", &json!({"id": id}))["state"] == "idle");
+    (busy, id, longest)
+}
+
+#[test]
+fn busy_time_of_a_known_mix_is_right() {
+    const MIX: &[Duration] = &[
+        Duration::from_micros(20),
+        Duration::from_micros(400),
+        Duration::from_micros(30),
+        Duration::from_micros(5),
+        Duration::from_micros(100),
+    ];
+    let _ticking = ticking();
+    for runtime in [current_thread(), workers(2)] {
+        let (busy, id, longest) = spin(&runtime, MIX);
+        let row = ask("get", &json!({"id": id}));
+        let error = row["busy_ms"].as_f64().unwrap() / (busy.as_secs_f64() * 1e3) - 1.0;
+        assert!(error.abs() < 0.05, "{error} off {busy:?}: {row}");
+        assert_eq!(row["polls_total"], 10_001);
+        let longest_ms = longest.as_secs_f64() * 1e3;
+        assert!(row["longest_poll_ms"].as_f64().unwrap() >= longest_ms * 0.999, "{longest_ms}: {row}");
+    }
+}
+
+#[test]
+fn busy_time_of_long_and_short_polls_in_turns_is_right() {
+    // One poll of 64 is long, as in a service that mostly forwards; a fixed stride of samples would always or never hit it.
+    static MIX: [Duration; 64] = {
+        let mut mix = [Duration::from_micros(20); 64];
+        mix[63] = Duration::from_millis(4);
+        mix
+    };
+    let _ticking = ticking();
+    let runtime = current_thread();
+    let (busy, id, _) = spin(&runtime, &MIX);
+    let row = ask("get", &json!({"id": id}));
+    let error = row["busy_ms"].as_f64().unwrap() / (busy.as_secs_f64() * 1e3) - 1.0;
+    assert!(error.abs() < 0.05, "{error} off {busy:?}: {row}");
+}
+
+#[test]
+fn a_long_poll_among_tiny_ones_is_seen_by_the_clock() {
+    let _ticking = ticking();
+    let runtime = current_thread();
+    let place = line(3);
+    let started = Instant::now();
+    let held = runtime.block_on(async {
+        let task = tokio::spawn(async {
+            let mut held = Duration::ZERO;
+            for poll in 0..1000 {
+                // Too rare to be sampled: the chance is about one in sixteen.
+                if poll == 500 {
+                    let from = Instant::now();
+                    std::thread::sleep(Duration::from_millis(50));
+                    held = from.elapsed();
+                }
+                tokio::task::yield_now().await;
+            }
+            held
+        });
+        task.await.unwrap()
+    });
+    let all = started.elapsed().as_secs_f64() * 1e3;
+    let longest = site(&place)["longest_poll_ms"].as_f64().unwrap();
+    assert!(longest > held.as_secs_f64() * 1e3 * 0.8 && longest < all + 10.0, "{longest} ms of {held:?}");
+}
+
+#[test]
+fn age_and_idle_time_are_the_tests_own() {
+    for ticks in [true, false] {
+        let _ticking = ticks.then(ticking);
+        let runtime = current_thread();
+        let before = Instant::now();
+        let task = runtime.spawn(async {
+            tokio::time::sleep(Duration::from_millis(60)).await;
+            pending::<()>().await;
+        });
+        runtime.block_on(async { tokio::time::sleep(Duration::from_millis(150)).await });
+        let row = ask("get", &json!({"id": number(task.id())}));
+        let (age, idle) = (row["age_ms"].as_f64().unwrap(), row["idle_ms"].as_f64().unwrap());
+        let most = before.elapsed().as_secs_f64() * 1e3 + 10.0;
+        assert!((145.0..most).contains(&age), "age {age} of at most {most}");
+        assert!((10.0..most - 55.0).contains(&idle), "idle {idle}");
+        assert_eq!(row["polls_total"], 2);
+    }
+}
+
+#[test]
+fn lifetimes_and_counts_of_a_site_are_exact() {
+    let runtime = workers(2);
+    let place = line(4);
+    runtime.block_on(async {
+        let mut tasks = tokio::task::JoinSet::new();
+        for n in 0..1000 {
+            tasks.spawn(async move {
+                if n % 2 == 0 {
+                    pending::<()>().await
+                }
+            });
+        }
+        while tasks.len() > 500 {
+            tasks.join_next().await.unwrap().unwrap();
+        }
+        let half = site(&place);
+        assert_eq!((half["live"].as_u64(), half["finished_total"].as_u64()), (Some(500), Some(500)));
+        tasks.shutdown().await;
+    });
+    let all = site(&place);
+    assert_eq!((all["live"].as_u64(), all["spawned_total"].as_u64()), (Some(0), Some(1000)));
+    assert_eq!(all["finished_total"], 1000);
+    assert!(all["lifetime_p50_ms"].as_f64().unwrap() >= 1.0);
+}
