@@ -39,11 +39,17 @@ pub struct QueryError {
     pub help: Option<String>,
     /// What the script printed before.
     pub printed: Vec<String>,
-    /// The line of the script that `line` names.
+    /// The script at that place.
     #[serde(skip)]
-    pub source_line: Option<String>,
-    /// How many characters of that line are meant, from `column`.
-    #[serde(skip)]
+    pub excerpt: Option<Box<Excerpt>>,
+}
+
+/// A line of a script, and how much of it is meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Excerpt {
+    /// The line.
+    pub text: String,
+    /// How many characters are meant, from the error's column.
     pub width: u32,
 }
 
@@ -109,8 +115,7 @@ impl QueryError {
             nearest: None,
             help: None,
             printed: Vec::new(),
-            source_line: None,
-            width: 1,
+            excerpt: None,
         }
     }
 
@@ -143,10 +148,14 @@ impl fmt::Display for QueryError {
             let number = line.to_string();
             let margin = " ".repeat(number.len());
             write!(f, "\n{margin}--> query:{line}:{column}")?;
-            if let Some(text) = &self.source_line {
-                let before: String =
-                    text.chars().take(column as usize - 1).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
-                let carets = "^".repeat((self.width as usize).max(1));
+            if let Some(excerpt) = &self.excerpt {
+                let text = &excerpt.text;
+                let before: String = text
+                    .chars()
+                    .take((column as usize).saturating_sub(1))
+                    .map(|c| if c == '\t' { '\t' } else { ' ' })
+                    .collect();
+                let carets = "^".repeat((excerpt.width as usize).max(1));
                 write!(f, "\n{margin} |\n{number} | {text}\n{margin} | {before}{carets}")?;
             }
             if let Some(help) = &self.help {

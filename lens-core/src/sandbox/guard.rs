@@ -1,71 +1,72 @@
-//! Runs a script in the interpreter, with every limit that the interpreter has. Separate because the interpreter is seen
-//! from here and below only.
+//! Runs a script so that nothing in it can hurt the process. Separate because the interpreter is seen here and below only.
+//!
+//! The interpreter's own limits do not contain a script: a list nested a million deep overflows the stack when it is shown,
+//! `"a" * n` aborts when memory ends, `max(range(n))` does not look at the clock. So a script passes these steps:
+//!
+//! 1. [`lex`] splits it into tokens; [`nesting`] refuses what would make the parser recurse too deeply, [`habits`] what
+//!    only Python has.
+//! 2. [`fstring`] takes out the f-strings, and the interpreter's parser makes a tree of the rest.
+//! 3. [`rewrite`] writes it anew: every operator, method, attribute, index, key, callee and condition becomes a call of a
+//!    function of the guard's own.
+//! 4. The interpreter runs that. The guard's functions ask the [`meter`] before they act, and never hand a value that
+//!    could be deep or long to code of the interpreter that recurses or does not stop: [`show`], [`compare`] and
+//!    [`encode`] are the guard's own.
+//! 5. The interpreter's statement hook asks the meter as well, its collector is off (it recurses, and the heap's size is
+//!    then all that was ever made), and a panic ends the query only.
+//! 6. [`explain`] puts an error where it belongs in the script as the user wrote it.
+//!
+//! What cannot be defended here: an allocation that fails in spite of the limits, a bug in the interpreter's `unsafe`
+//! code, and a path to a recursive function that nobody has found. Scripts that nobody vouches for belong into a process
+//! of their own.
 
+mod access;
+mod builtins;
+mod compare;
+mod dialect;
 mod encode;
+mod explain;
 mod fault;
+mod form;
+mod format;
+mod fstring;
+mod habits;
+mod lex;
+mod lists;
 mod meter;
+mod methods;
 mod namespace;
+mod nesting;
+mod operators;
+mod place;
+mod rewrite;
+mod show;
+mod tables;
+mod texts;
 mod value;
 
 use std::sync::Arc;
-use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
 
-use starlark::PrintHandler;
 use starlark::codemap::FileSpanRef;
-use starlark::environment::{Globals, GlobalsBuilder, LibraryExtension, Module};
+use starlark::environment::Module;
 use starlark::eval::{BeforeStmtFuncDyn, Evaluator};
-use starlark::starlark_module;
-use starlark::syntax::{AstModule, Dialect};
-use starlark::values::Value;
-use starlark::{Error, ErrorKind};
+use starlark_syntax::syntax::AstModule;
 
 use super::Outcome;
 use super::error::{QueryError, QueryErrorKind};
 use super::limits::Limits;
 use crate::capture::Capture;
-use fault::{Checked, Fault};
+use fault::Checked;
+use fstring::Plain;
 use meter::Meter;
-use namespace::History;
+use rewrite::Rewritten;
 
 /// The error for a script that is longer than it may be.
 pub(super) fn refuse_long(source: &str, limits: &Limits) -> Option<QueryError> {
     (source.len() > limits.source_bytes).then(|| {
         let message =
             format!("the script has {} bytes; the limit is {} (`source_bytes`)", source.len(), limits.source_bytes);
-        QueryError::new(QueryErrorKind::Limit, message).help("shorten it, or save it as a query of the service")
-    })
-}
-
-struct EveryStatement;
-
-impl<'a, 'e: 'a> BeforeStmtFuncDyn<'a, 'e> for EveryStatement {
-    fn call<'v>(&mut self, _: FileSpanRef<'_>, eval: &mut Evaluator<'v, 'a, 'e>) -> Checked<()> {
-        Meter::of(eval).tick(eval.heap())
-    }
-}
-
-impl PrintHandler for Meter {
-    fn println(&self, text: &str) -> Checked<()> {
-        self.print(text)
-    }
-}
-
-#[starlark_module]
-fn own_names(builder: &mut GlobalsBuilder) {
-    fn series<'v>(name: &str, last: Option<&str>, eval: &mut Evaluator<'v, '_, '_>) -> starlark::Result<Value<'v>> {
-        History::of(name, last.unwrap_or("10m"), eval)
-    }
-    fn available<'v>(#[starlark(require = pos)] value: Value<'v>) -> starlark::Result<bool> {
-        Ok(value::Unavailable::of(value).is_none())
-    }
-}
-
-fn globals() -> &'static Globals {
-    static GLOBALS: OnceLock<Globals> = OnceLock::new();
-    GLOBALS.get_or_init(|| {
-        use LibraryExtension::{Filter, Json, Map, Print, SetType, StructType};
-        GlobalsBuilder::extended_by(&[StructType, Map, Filter, Print, Json, SetType]).with(own_names).build()
+        QueryError::new(QueryErrorKind::Limit, message).help("shorten it, or ask in several queries")
     })
 }
 
@@ -77,34 +78,52 @@ pub(super) fn evaluate(
     is_cancelled: &Arc<AtomicBool>,
 ) -> Result<Outcome, QueryError> {
     let meter = Meter::new(limits, capture, is_cancelled);
-    run(source, &meter).map_err(|error| QueryError { printed: meter.take_printed(), ..query_error(error, source) })
+    let script = prepare(source, limits)?;
+    run(source, &script, &meter).map_err(|error| QueryError { printed: meter.take_printed(), ..error })
 }
 
-fn run(source: &str, meter: &Meter) -> Checked<Outcome> {
-    let dialect = Dialect {
-        enable_top_level_stmt: true,
-        enable_f_strings: true,
-        enable_keyword_only_arguments: true,
-        enable_load: false,
-        ..Dialect::Standard
-    };
-    let ast = AstModule::parse("query", source.to_owned(), &dialect)?;
+/// Steps 1 to 3: the script as the interpreter may have it.
+fn prepare(source: &str, limits: &Limits) -> Result<Rewritten, QueryError> {
+    if let Some(error) = refuse_long(source, limits) {
+        return Err(error);
+    }
+    let tokens = lex::tokens(source);
+    nesting::check(source, &tokens, limits)?;
+    habits::check(source, &tokens)?;
+    let plain = Plain::new(source, &tokens, limits)?;
+    let module = AstModule::parse(dialect::NAME, plain.text.clone(), &dialect::user())
+        .map_err(|error| explain::syntax(&error, source))?;
+    rewrite::rewrite(source, &module, &plain, limits)
+}
+
+/// The interpreter asks this before each statement.
+struct EveryStatement;
+
+impl<'a, 'e: 'a> BeforeStmtFuncDyn<'a, 'e> for EveryStatement {
+    fn call<'v>(&mut self, _: FileSpanRef<'_>, eval: &mut Evaluator<'v, 'a, 'e>) -> Checked<()> {
+        Meter::of(eval).tick(eval.heap())
+    }
+}
+
+fn run(source: &str, script: &Rewritten, meter: &Meter) -> Result<Outcome, QueryError> {
+    let ast = AstModule::parse(dialect::NAME, script.text.clone(), &dialect::core())
+        .map_err(|error| explain::internal(&error))?;
     let module = Module::new();
     namespace::install(&module, &meter.capture);
-    let before: Vec<String> = module.names().map(|name| name.as_str().to_owned()).collect();
+    let known = || known_names(&meter.capture);
     let mut evaluator = Evaluator::new(&module);
     evaluator.disable_gc();
     evaluator.extra = Some(meter);
-    evaluator.set_print_handler(meter);
-    evaluator.set_max_callstack_size(meter.limits.call_depth)?;
+    evaluator.set_print_handler(&Silent);
+    // It is set once, and not to 0.
+    let set = evaluator.set_max_callstack_size(meter.limits.call_depth.max(1));
+    debug_assert!(set.is_ok(), "the call depth is set once");
     evaluator.before_stmt_for_dap((Box::new(EveryStatement) as Box<dyn BeforeStmtFuncDyn<'_, '_>>).into());
-    let mut value = evaluator.eval_module(ast, globals())?;
-    if value.is_none() && !before.iter().any(|name| name == "main") {
-        if let Some(main) = module.get("main").filter(|main| main.get_type() == "function") {
-            value = evaluator.eval_function(main, &[], &[])?;
-        }
-    }
-    let value = encode::answer(value, meter, module.heap())?;
+    let value = evaluator
+        .eval_module(ast, builtins::globals())
+        .map_err(|error| explain::runtime(&error, script, source, &meter.limits, known))?;
+    let value = encode::answer(value, meter, module.heap())
+        .map_err(|error| explain::answer(&error, script, source, &meter.limits, known))?;
     Ok(Outcome {
         value,
         printed: meter.take_printed(),
@@ -113,22 +132,22 @@ fn run(source: &str, meter: &Meter) -> Checked<Outcome> {
     })
 }
 
-fn query_error(error: Error, source: &str) -> QueryError {
-    let mut query_error = match error.kind() {
-        ErrorKind::Other(inner) | ErrorKind::Native(inner) => match inner.downcast_ref::<Fault>() {
-            Some(fault) => fault.0.clone(),
-            None => QueryError::new(QueryErrorKind::Runtime, inner.to_string()),
-        },
-        ErrorKind::Parser(inner) => QueryError::new(QueryErrorKind::Syntax, inner.to_string()),
-        ErrorKind::Scope(inner) => QueryError::new(QueryErrorKind::UnknownName, inner.to_string()),
-        ErrorKind::StackOverflow(inner) => QueryError::new(QueryErrorKind::Limit, inner.to_string()),
-        kind => QueryError::new(QueryErrorKind::Runtime, kind.to_string()),
-    };
-    if let Some(span) = error.span() {
-        let begin = span.resolve_span().begin;
-        query_error.line = u32::try_from(begin.line + 1).ok();
-        query_error.column = u32::try_from(begin.column + 1).ok();
-        query_error.source_line = source.lines().nth(begin.line).map(str::to_owned);
+/// The names that a script over `capture` can use.
+fn known_names(capture: &Capture) -> Vec<String> {
+    let own = builtins::names().map(str::to_owned);
+    own.chain(capture.registry().names().map(str::to_owned)).chain(["capture".to_owned()]).collect()
+}
+
+/// The guard's `print` goes to the meter; should the interpreter ever print, it must not be to the service's output.
+struct Silent;
+
+impl starlark::PrintHandler for Silent {
+    fn println(&self, _: &str) -> Checked<()> {
+        Ok(())
     }
-    query_error
+}
+
+/// Whether `name` is one of the functions that every script can call.
+fn is_builtin(name: &str) -> bool {
+    builtins::is_function(name)
 }

@@ -8,8 +8,8 @@ pub const DEFAULT_SOURCE_BYTES: usize = 32 << 10;
 /// 100. More lets more deeply nested expressions, blocks and values through and needs more stack; fewer refuses them.
 pub const DEFAULT_NESTING: usize = 100;
 
-/// 20 million. More lets a query loop longer within its time; fewer ends it sooner, and at the same step on any machine.
-pub const DEFAULT_STEPS: u64 = 20_000_000;
+/// 100 million. More lets a query loop longer within its time; fewer ends it sooner, and at the same step on any machine.
+pub const DEFAULT_STEPS: u64 = 100_000_000;
 
 /// 1 s. More lets heavier reports finish and keeps a thread busy longer; less ends them sooner.
 pub const DEFAULT_WALL: Duration = Duration::from_secs(1);
@@ -28,6 +28,12 @@ pub const DEFAULT_OUTPUT_BYTES: usize = 4 << 20;
 
 /// 1 million. More lets a query work on longer lists; fewer refuses functions that answer with more rows.
 pub const DEFAULT_ROWS: usize = 1 << 20;
+
+/// 1 MiB. More lets a query make longer texts, and single operations on them take longer; fewer refuses them.
+pub const DEFAULT_TEXT_BYTES: usize = 1 << 20;
+
+/// 1 024. More lets integers grow larger, and single operations on them take longer; fewer refuses them.
+pub const DEFAULT_INT_BITS: usize = 1024;
 
 /// 1 000. More keeps more of what a script prints; fewer ends a script that prints in a loop sooner.
 pub const DEFAULT_PRINTED_LINES: usize = 1000;
@@ -82,6 +88,10 @@ pub struct Limits {
     pub output_bytes: usize,
     /// The length of any list, and of a function's answer; [`DEFAULT_ROWS`].
     pub rows: usize,
+    /// The length of any text; [`DEFAULT_TEXT_BYTES`].
+    pub text_bytes: usize,
+    /// The size of any integer; [`DEFAULT_INT_BITS`].
+    pub int_bits: usize,
     /// How many lines a query may print; [`DEFAULT_PRINTED_LINES`].
     pub printed_lines: usize,
     /// How many bytes a query may print; [`DEFAULT_PRINTED_BYTES`].
@@ -105,6 +115,8 @@ impl Default for Limits {
             call_depth: DEFAULT_CALL_DEPTH,
             output_bytes: DEFAULT_OUTPUT_BYTES,
             rows: DEFAULT_ROWS,
+            text_bytes: DEFAULT_TEXT_BYTES,
+            int_bits: DEFAULT_INT_BITS,
             printed_lines: DEFAULT_PRINTED_LINES,
             printed_bytes: DEFAULT_PRINTED_BYTES,
             concurrency: DEFAULT_CONCURRENCY,

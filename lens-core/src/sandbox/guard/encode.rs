@@ -1,162 +1,159 @@
 //! A script's value as JSON, within limits. Separate from the interpreter's own encoder, which recurses without bound and
 //! writes large integers as texts.
 
+use std::fmt::Write as _;
+
 use serde_json::{Map, Value as Json};
-use starlark::values::dict::DictRef;
-use starlark::values::float::StarlarkFloat;
-use starlark::values::list::ListRef;
-use starlark::values::structs::StructRef;
-use starlark::values::tuple::TupleRef;
-use starlark::values::{Heap, UnpackValue, Value, ValueLike};
+use starlark::values::{Heap, UnpackValue, Value};
 
 use super::fault::{Checked, Fault};
+use super::form::{Form, known};
 use super::meter::Meter;
-use super::namespace::History;
-use super::value::{Row, Unavailable};
+use super::value::Unavailable;
 
 /// The script's answer.
 pub(super) fn answer<'v>(value: Value<'v>, meter: &Meter, heap: &'v Heap) -> Checked<Json> {
-    let mut encoder = Encoder { meter, heap, room: meter.limits.output_bytes };
-    encoder.value(value, 0)
+    Encoder::new(meter, heap, "output_bytes", meter.limits.output_bytes).value(value, 0)
 }
 
 /// An argument of a skill's function.
 pub(super) fn argument<'v>(value: Value<'v>, meter: &Meter, heap: &'v Heap) -> Checked<Json> {
-    if Unavailable::of(value).is_some_and(|_| true) {
-        return Err(Unavailable::of(value).map_or_else(|| Fault::argument("unavailable").into(), Unavailable::used));
-    }
-    answer(value, meter, heap)
+    known(value)?;
+    Encoder::new(meter, heap, "text_bytes", meter.limits.text_bytes).value(value, 0)
+}
+
+/// JSON as a text, with the fields in the order that they have in the script.
+pub(super) fn text<'v>(value: Value<'v>, meter: &Meter, heap: &'v Heap) -> Checked<String> {
+    let mut encoder = Encoder::new(meter, heap, "text_bytes", meter.limits.text_bytes);
+    let mut text = String::new();
+    encoder.write(value, 0, &mut text)?;
+    Ok(text)
 }
 
 struct Encoder<'a, 'v> {
     meter: &'a Meter,
     heap: &'v Heap,
+    limit: (&'static str, usize),
     /// The bytes that may still be written.
     room: usize,
 }
 
-impl<'v> Encoder<'_, 'v> {
+impl<'a, 'v> Encoder<'a, 'v> {
+    fn new(meter: &'a Meter, heap: &'v Heap, limit: &'static str, bytes: usize) -> Self {
+        Self { meter, heap, limit: (limit, bytes), room: bytes }
+    }
+
     /// Takes room for what is about to be written.
     fn take(&mut self, bytes: usize) -> Checked<()> {
-        let limit = self.meter.limits.output_bytes;
         self.meter.tick(self.heap)?;
+        let (name, limit) = self.limit;
         self.room = self.room.checked_sub(bytes).ok_or_else(|| {
             Fault::limit(
-                format!("the answer is larger than its limit of {limit} bytes (`output_bytes`)"),
+                format!("the value as JSON is larger than its limit of {limit} bytes (`{name}`)"),
                 "return less: fewer rows, or only the fields that matter",
             )
         })?;
         Ok(())
     }
 
-    fn value(&mut self, value: Value<'v>, depth: usize) -> Checked<Json> {
-        if depth > self.meter.limits.nesting {
-            return Err(Fault::limit(
-                format!("the answer is nested deeper than its limit of {} (`nesting`)", self.meter.limits.nesting),
-                "return a flatter value; one that contains itself cannot be returned",
-            )
-            .into());
+    fn nested(&self, depth: usize) -> Checked<usize> {
+        let limit = self.meter.limits.nesting;
+        if depth < limit {
+            return Ok(depth + 1);
         }
-        self.take(4)?;
-        if value.is_none() {
-            return Ok(Json::Null);
-        }
-        if let Some(truth) = value.unpack_bool() {
-            return Ok(Json::Bool(truth));
-        }
-        if let Some(number) = value.unpack_i32() {
-            return Ok(number.into());
-        }
-        if let Some(text) = value.unpack_str() {
-            return Ok(Json::String(self.text(text)?));
-        }
-        if let Some(list) = ListRef::from_value(value) {
-            return self.items(list.iter(), depth);
-        }
-        if let Some(tuple) = TupleRef::from_value(value) {
-            return self.items(tuple.iter(), depth);
-        }
-        if let Some(dict) = DictRef::from_value(value) {
-            let mut fields = Map::new();
-            for (key, value) in dict.iter() {
-                let key = self.key(key)?;
-                fields.insert(key, self.value(value, depth + 1)?);
-            }
-            return Ok(Json::Object(fields));
-        }
-        if let Some(fields) = StructRef::from_value(value) {
-            let mut map = Map::new();
-            for (name, value) in fields.iter() {
-                let name = self.text(name.as_str())?;
-                map.insert(name, self.value(value, depth + 1)?);
-            }
-            return Ok(Json::Object(map));
-        }
-        if let Some(row) = value.downcast_ref::<Row>() {
-            let json = row.to_json();
-            self.measure(&json)?;
-            return Ok(json);
-        }
-        if let Some(absent) = Unavailable::of(value) {
-            let (code, fix) = (self.text(&absent.code)?, self.text(&absent.fix)?);
-            return Ok(serde_json::json!({"unavailable": code, "fix": fix}));
-        }
-        if let Some(history) = value.downcast_ref::<History>() {
-            let json = serde_json::to_value(&history.series)
-                .map_err(|error| Fault::runtime(format!("the series cannot be JSON: {error}")))?;
-            self.measure(&json)?;
-            return Ok(json);
-        }
-        self.other(value, depth)
+        Err(Fault::limit(
+            format!("the value is nested deeper than its limit of {limit} (`nesting`)"),
+            "return a flatter value; one that contains itself cannot be returned",
+        )
+        .into())
     }
 
-    fn other(&mut self, value: Value<'v>, depth: usize) -> Checked<Json> {
-        match value.get_type() {
-            "int" => wide_int(value),
-            "float" => {
-                let float = value.downcast_ref::<StarlarkFloat>().map_or(f64::NAN, |float| float.0);
-                self.take(20)?;
+    fn value(&mut self, value: Value<'v>, depth: usize) -> Checked<Json> {
+        self.take(4)?;
+        let form = Form::of(value);
+        Ok(match form {
+            Form::Text(text) => Json::String(self.owned(text)?),
+            Form::List(list) => self.items(list.iter(), depth)?,
+            Form::Tuple(tuple) => self.items(tuple.iter(), depth)?,
+            Form::Set | Form::Range => self.items(value.iterate(self.heap)?, depth)?,
+            Form::Dict(dict) => {
+                let depth = self.nested(depth)?;
+                let mut fields = Map::new();
+                for (key, value) in dict.iter() {
+                    let key = self.key(key)?;
+                    fields.insert(key, self.value(value, depth)?);
+                }
+                Json::Object(fields)
+            }
+            Form::Struct(fields) => {
+                let depth = self.nested(depth)?;
+                let mut map = Map::new();
+                for (name, value) in fields.iter() {
+                    let name = self.owned(name.as_str())?;
+                    map.insert(name, self.value(value, depth)?);
+                }
+                Json::Object(map)
+            }
+            Form::Row(row) => self.measured(row.to_json())?,
+            Form::History(history) => self.measured(history.to_json()?)?,
+            Form::Unavailable(absent) => self.measured(absent.to_json())?,
+            other => self.leaf(value, &other)?,
+        })
+    }
+
+    /// A value without parts that is no text.
+    fn leaf(&mut self, value: Value<'v>, form: &Form<'v>) -> Checked<Json> {
+        match form {
+            Form::None => Ok(Json::Null),
+            Form::Bool(truth) => Ok((*truth).into()),
+            Form::Int => match value.unpack_i32() {
+                Some(number) => Ok(number.into()),
+                None => wide_int(value),
+            },
+            Form::Float(number) => {
+                self.take(16)?;
                 // JSON has no other word for what is no finite number.
-                Ok(serde_json::Number::from_f64(float).map_or(Json::Null, Json::Number))
+                Ok(serde_json::Number::from_f64(*number).map_or(Json::Null, Json::Number))
             }
-            "range" | "set" => {
-                let items = value.iterate(self.heap)?;
-                self.items(items, depth)
-            }
-            other => Err(Fault::runtime(format!("a {other} cannot be part of an answer"))
+            _ => Err(Fault::runtime(format!("a {} cannot be JSON", value.get_type()))
                 .help("return its result or its fields: call it, or take single attributes of it")
                 .into()),
         }
     }
 
     fn items(&mut self, items: impl Iterator<Item = Value<'v>>, depth: usize) -> Checked<Json> {
+        let depth = self.nested(depth)?;
         let mut array = Vec::new();
         for item in items {
-            array.push(self.value(item, depth + 1)?);
+            array.push(self.value(item, depth)?);
         }
         Ok(Json::Array(array))
     }
 
     fn key(&mut self, key: Value<'v>) -> Checked<String> {
-        if let Some(text) = key.unpack_str() {
-            return self.text(text);
-        }
-        match self.value(key, 0)? {
-            Json::Array(_) | Json::Object(_) => {
-                Err(Fault::runtime(format!("a {} cannot be a key of an answer's dict", key.get_type()))
-                    .help("make it a text first, as in `str(key)`")
-                    .into())
+        match Form::of(key) {
+            Form::Text(text) => self.owned(text),
+            form @ (Form::None | Form::Bool(_) | Form::Int | Form::Float(_)) => {
+                self.take(4)?;
+                Ok(self.leaf(key, &form)?.to_string())
             }
-            scalar => Ok(scalar.to_string()),
+            _ => Err(Fault::runtime(format!("a {} cannot be a key in JSON", key.get_type()))
+                .help("make it a text first, as in `str(key)`")
+                .into()),
         }
     }
 
-    fn text(&mut self, text: &str) -> Checked<String> {
+    fn owned(&mut self, text: &str) -> Checked<String> {
         self.take(text.len() + 2)?;
         Ok(text.to_owned())
     }
 
     /// Takes room for JSON that a skill has made.
+    fn measured(&mut self, json: Json) -> Checked<Json> {
+        self.measure(&json)?;
+        Ok(json)
+    }
+
     fn measure(&mut self, json: &Json) -> Checked<()> {
         match json {
             Json::Null | Json::Bool(_) | Json::Number(_) => self.take(8),
@@ -168,6 +165,64 @@ impl<'v> Encoder<'_, 'v> {
             }),
         }
     }
+
+    fn write(&mut self, value: Value<'v>, depth: usize, out: &mut String) -> Checked<()> {
+        match Form::of(value) {
+            Form::List(list) => self.write_items(list.iter(), depth, out),
+            Form::Tuple(tuple) => self.write_items(tuple.iter(), depth, out),
+            Form::Set | Form::Range => self.write_items(value.iterate(self.heap)?, depth, out),
+            Form::Dict(dict) => {
+                let depth = self.nested(depth)?;
+                self.take(2)?;
+                for (index, (key, value)) in dict.iter().enumerate() {
+                    let key = Json::String(self.key(key)?);
+                    // Writing to a String cannot fail.
+                    let _ = write!(out, "{}{key}:", if index == 0 { '{' } else { ',' });
+                    self.write(value, depth, out)?;
+                }
+                out.push_str(if dict.is_empty() { "{}" } else { "}" });
+                Ok(())
+            }
+            Form::Struct(fields) => {
+                let depth = self.nested(depth)?;
+                self.take(2)?;
+                for (index, (name, value)) in fields.iter().enumerate() {
+                    let name = Json::String(self.owned(name.as_str())?);
+                    let _ = write!(out, "{}{name}:", if index == 0 { '{' } else { ',' });
+                    self.write(value, depth, out)?;
+                }
+                out.push_str(if fields.iter().len() == 0 { "{}" } else { "}" });
+                Ok(())
+            }
+            _ => {
+                let json = self.value(value, depth)?;
+                let _ = write!(out, "{json}");
+                Ok(())
+            }
+        }
+    }
+
+    fn write_items(&mut self, items: impl Iterator<Item = Value<'v>>, depth: usize, out: &mut String) -> Checked<()> {
+        let depth = self.nested(depth)?;
+        self.take(2)?;
+        out.push('[');
+        for (index, item) in items.enumerate() {
+            if index > 0 {
+                out.push(',');
+            }
+            self.take(1)?;
+            self.write(item, depth, out)?;
+        }
+        out.push(']');
+        Ok(())
+    }
+}
+
+impl Unavailable {
+    /// As [`OrUnavailable`](crate::OrUnavailable) is written.
+    fn to_json(&self) -> Json {
+        serde_json::json!({"unavailable": self.code, "fix": self.fix})
+    }
 }
 
 /// An integer beyond 32 bits.
@@ -178,7 +233,7 @@ fn wide_int(value: Value<'_>) -> Checked<Json> {
     if let Ok(Some(number)) = u64::unpack_value(value) {
         return Ok(number.into());
     }
-    Err(Fault::runtime("an integer of more than 64 bits cannot be part of an answer")
+    Err(Fault::runtime("an integer of more than 64 bits cannot be JSON")
         .help("make it a text, as in `str(n)`, or a float, as in `float(n)`")
         .into())
 }

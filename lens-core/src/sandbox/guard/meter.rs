@@ -9,7 +9,7 @@
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use starlark::any::ProvidesStaticType;
 use starlark::eval::Evaluator;
@@ -33,6 +33,12 @@ thread_local! {
 /// Counts memory outside of the interpreter's heap.
 pub(super) fn charge(bytes: usize) {
     CHARGED.set(CHARGED.get().saturating_add(bytes));
+}
+
+/// The memory of all values so far.
+#[inline]
+fn used(heap: &Heap) -> usize {
+    heap.allocated_bytes().saturating_add(CHARGED.get())
 }
 
 /// A query's use of its limits, and the capture that it asks.
@@ -91,7 +97,7 @@ impl Meter {
     pub(super) fn spend(&self, heap: &Heap, steps: usize) -> Checked<()> {
         let total = self.steps.get().saturating_add(steps as u64);
         self.steps.set(total);
-        if self.used(heap) > self.limits.heap_bytes {
+        if used(heap) > self.limits.heap_bytes {
             return Err(self.out_of_memory());
         }
         if total >= self.next_look.get() {
@@ -128,21 +134,20 @@ impl Meter {
 
     /// Refuses an operation that would take too much memory on the interpreter's heap, before it acts.
     pub(super) fn reserve(&self, heap: &Heap, bytes: usize) -> Checked<()> {
-        if self.used(heap).saturating_add(bytes) > self.limits.heap_bytes {
-            return Err(self.out_of_memory());
-        }
+        self.room(heap, bytes)?;
         self.look()
+    }
+
+    /// Refuses an operation that would take too much memory on the interpreter's heap, without a look at the clock.
+    #[inline]
+    pub(super) fn room(&self, heap: &Heap, bytes: usize) -> Checked<()> {
+        if used(heap).saturating_add(bytes) > self.limits.heap_bytes { Err(self.out_of_memory()) } else { Ok(()) }
     }
 
     /// Refuses, or counts, what an operation is about to take outside of the interpreter's heap.
     pub(super) fn take(&self, heap: &Heap, bytes: usize) -> Checked<()> {
         charge(bytes);
-        if self.used(heap) > self.limits.heap_bytes { Err(self.out_of_memory()) } else { Ok(()) }
-    }
-
-    #[inline]
-    fn used(&self, heap: &Heap) -> usize {
-        heap.allocated_bytes().saturating_add(CHARGED.get())
+        if used(heap) > self.limits.heap_bytes { Err(self.out_of_memory()) } else { Ok(()) }
     }
 
     #[cold]
@@ -187,13 +192,9 @@ impl Meter {
     /// What was used so far.
     pub(super) fn cost(&self, heap: Option<&Heap>) -> Cost {
         Cost {
-            elapsed: self.elapsed(),
+            elapsed: self.started.elapsed(),
             steps: self.steps.get(),
-            heap_bytes: heap.map_or(0, |heap| self.used(heap) as u64),
+            heap_bytes: heap.map_or(0, |heap| used(heap) as u64),
         }
-    }
-
-    fn elapsed(&self) -> Duration {
-        self.started.elapsed()
     }
 }

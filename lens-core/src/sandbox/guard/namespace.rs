@@ -18,8 +18,9 @@ use starlark::values::{FrozenValue, Heap, NoSerialize, StarlarkValue, Value, sta
 
 use super::encode;
 use super::fault::{Checked, Fault};
+use super::form::ENTRY_BYTES;
 use super::meter::Meter;
-use super::value::{self, ENTRY_BYTES};
+use super::value;
 use crate::answer::Answer;
 use crate::capture::Capture;
 use crate::error::CallError;
@@ -52,7 +53,16 @@ pub(super) struct Skill {
 starlark_simple_value!(Skill);
 
 impl Skill {
-    pub(super) const TYPE: &'static str = "skill";
+    /// Calls one of its functions.
+    pub(super) fn call<'v>(
+        &self,
+        function: &str,
+        positional: &[Value<'v>],
+        named: &[(String, Value<'v>)],
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> Checked<Value<'v>> {
+        call(&self.name, function, positional, named, eval)
+    }
 
     fn function_names(&self) -> Vec<String> {
         let entry = self.capture.registry().get(&self.name);
@@ -120,11 +130,11 @@ impl<'v> StarlarkValue<'v> for Function {
     }
 }
 
+/// Arguments by position and by name.
+pub(super) type Unpacked<'v> = (Vec<Value<'v>>, Vec<(String, Value<'v>)>);
+
 /// The arguments of a call, whatever they are.
-pub(super) fn unpack<'v>(
-    given: &Given<'v, '_>,
-    eval: &mut Evaluator<'v, '_, '_>,
-) -> Checked<(Vec<Value<'v>>, Vec<(String, Value<'v>)>)> {
+pub(super) fn unpack<'v>(given: &Given<'v, '_>, eval: &mut Evaluator<'v, '_, '_>) -> Checked<Unpacked<'v>> {
     static ANY: OnceLock<ParametersSpec<FrozenValue>> = OnceLock::new();
     let any = ANY.get_or_init(|| ParametersSpec::new_parts("function", [], [], true, [], true));
     let positional = any.parser(given, eval, |parser, _| {
@@ -182,7 +192,6 @@ pub(super) struct History {
 starlark_simple_value!(History);
 
 impl History {
-    pub(super) const TYPE: &'static str = "series";
     pub(super) const METHODS: &'static [&'static str] = &["max", "mean", "min", "quantile", "slope_per_s"];
     const FIELDS: &'static [&'static str] = &["last", "name", "points", "resolution_s", "unit"];
 
@@ -194,6 +203,12 @@ impl History {
         let series = meter.capture.series(name, last).map_err(Fault::from)?;
         meter.take(eval.heap(), series.points.len() * size_of::<crate::recorder::Point>())?;
         Ok(eval.heap().alloc(Self { series }))
+    }
+
+    /// The points and all that is known of them.
+    pub(super) fn to_json(&self) -> Checked<serde_json::Value> {
+        serde_json::to_value(&self.series)
+            .map_err(|error| Fault::runtime(format!("the series cannot be JSON: {error}")).into())
     }
 
     /// What a method of it gives; `None` if there is no such method.

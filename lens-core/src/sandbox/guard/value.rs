@@ -16,14 +16,13 @@ use starlark::values::list::AllocList;
 use starlark::values::{Heap, NoSerialize, StarlarkValue, Value, starlark_value};
 
 use super::fault::{Checked, Fault};
+use super::form::ENTRY_BYTES;
 use super::meter::charge;
 use crate::answer::{Cell, Table};
 use crate::sandbox::error::QueryErrorKind;
 
-/// The bytes that an entry of a dict or struct takes outside of the interpreter's heap.
-pub(super) const ENTRY_BYTES: usize = 48;
-/// The bytes that an integer beyond 32 bits takes outside of the interpreter's heap.
-const WIDE_INT_BYTES: usize = 48;
+/// The bytes that an integer beyond 32 bits takes outside of the interpreter's heap, besides its digits.
+pub(super) const WIDE_INT_BYTES: usize = 48;
 
 /// One row of a function's answer, read field by field when the script asks for one.
 #[derive(ProvidesStaticType, NoSerialize, Allocative)]
@@ -37,6 +36,17 @@ starlark_simple_value!(Row);
 
 impl Row {
     pub(super) const TYPE: &'static str = "row";
+
+    /// One of its fields.
+    #[inline]
+    pub(super) fn field<'v>(&self, name: &str, heap: &'v Heap) -> Option<Value<'v>> {
+        self.table.cell(self.index, name).map(|cell| from_cell(cell, heap))
+    }
+
+    /// The names of its fields.
+    pub(super) fn fields(&self) -> Vec<&'static str> {
+        self.table.fields(self.index)
+    }
 
     /// The row as JSON.
     pub(super) fn to_json(&self) -> Json {
@@ -59,15 +69,15 @@ impl fmt::Display for Row {
 #[starlark_value(type = "row")]
 impl<'v> StarlarkValue<'v> for Row {
     fn get_attr(&self, name: &str, heap: &'v Heap) -> Option<Value<'v>> {
-        self.table.cell(self.index, name).map(|cell| from_cell(cell, heap))
+        self.field(name, heap)
     }
 
     fn has_attr(&self, name: &str, _: &'v Heap) -> bool {
-        self.table.fields(self.index).contains(&name)
+        self.fields().contains(&name)
     }
 
     fn dir_attr(&self) -> Vec<String> {
-        self.table.fields(self.index).into_iter().map(str::to_owned).collect()
+        self.fields().into_iter().map(str::to_owned).collect()
     }
 
     fn equals(&self, other: Value<'v>) -> Checked<bool> {
@@ -89,8 +99,6 @@ pub(super) struct Unavailable {
 starlark_simple_value!(Unavailable);
 
 impl Unavailable {
-    pub(super) const TYPE: &'static str = "unavailable";
-
     /// Whether `value` is not known.
     pub(super) fn of<'v>(value: Value<'v>) -> Option<&'v Self> {
         use starlark::values::ValueLike;
@@ -140,7 +148,7 @@ pub(super) fn rows<'v>(table: &Arc<dyn Table>, heap: &'v Heap) -> Value<'v> {
     heap.alloc(AllocList((0..table.len()).map(|index| Row { table: Arc::clone(table), index })))
 }
 
-fn from_cell<'v>(cell: Cell, heap: &'v Heap) -> Value<'v> {
+pub(super) fn from_cell<'v>(cell: Cell, heap: &'v Heap) -> Value<'v> {
     match cell {
         Cell::Null => Value::new_none(),
         Cell::Bool(value) => Value::new_bool(value),

@@ -1,0 +1,67 @@
+//! The functions that every script can call. Separate from the operators because these are the language's library: that of
+//! Starlark, written anew so that each goes through its arguments a step at a time, and a few of Python's.
+
+mod collections;
+mod helpers;
+mod scalars;
+mod sort;
+
+use std::collections::HashSet;
+use std::sync::OnceLock;
+
+use starlark::environment::{Globals, GlobalsBuilder, LibraryExtension};
+use starlark::values::Value;
+
+use super::{access, methods, operators};
+
+/// The interpreter's own library: what the guard's functions call once they have checked everything.
+fn own() -> &'static Globals {
+    static OWN: OnceLock<Globals> = OnceLock::new();
+    OWN.get_or_init(|| GlobalsBuilder::extended_by(&[LibraryExtension::SetType]).build())
+}
+
+/// A function of the interpreter's own library.
+#[expect(clippy::expect_used, reason = "each name is a literal in this module, and a test calls every function")]
+pub(super) fn base<'v>(name: &str) -> Value<'v> {
+    // Values of the globals live as long as they do: for ever.
+    let (_, function) = own().iter().find(|(known, _)| *known == name).expect("the interpreter has this function");
+    function.to_value()
+}
+
+/// Everything that a script finds without a capture.
+pub(super) fn globals() -> &'static Globals {
+    static GLOBALS: OnceLock<Globals> = OnceLock::new();
+    GLOBALS.get_or_init(|| {
+        let mut builder = GlobalsBuilder::new();
+        for (name, value) in own().iter() {
+            // Constants, and the two functions for which the interpreter has instructions; they look at nothing but the
+            // value itself.
+            if matches!(name, "None" | "True" | "False" | "len" | "type") {
+                builder.set(name, value);
+            }
+        }
+        builder.set("__inf", f64::INFINITY);
+        operators::register(&mut builder);
+        access::register(&mut builder);
+        methods::register(&mut builder);
+        collections::register(&mut builder);
+        scalars::register(&mut builder);
+        helpers::register(&mut builder);
+        builder.build()
+    })
+}
+
+/// Whether `name` is one of the functions that every script can call.
+pub(super) fn is_function(name: &str) -> bool {
+    static NAMES: OnceLock<HashSet<String>> = OnceLock::new();
+    let names = NAMES.get_or_init(|| {
+        let functions = globals().iter().filter(|(_, value)| value.to_value().get_type() == "function");
+        functions.map(|(name, _)| name.to_owned()).collect()
+    });
+    names.contains(name)
+}
+
+/// The names that a script can use, without those that it cannot write.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    globals().iter().map(|(name, _)| name).filter(|name| !name.starts_with("__"))
+}

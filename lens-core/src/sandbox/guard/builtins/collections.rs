@@ -1,0 +1,307 @@
+//! Functions that make and go through collections. Separate because all of them take time in proportion to what they are
+//! given, and some call back into the script.
+
+use std::cmp::Ordering;
+
+use starlark::environment::GlobalsBuilder;
+use starlark::eval::{Arguments, Evaluator};
+use starlark::starlark_module;
+use starlark::values::Value;
+use starlark::values::list::AllocList;
+use starlark::values::none::NoneOr;
+use starlark::values::range::Range;
+use starlark::values::structs::AllocStruct;
+use starlark::values::tuple::{AllocTuple, TupleRef, UnpackTuple};
+
+use super::sort::sort;
+use crate::sandbox::guard::fault::{Checked, Fault};
+use crate::sandbox::guard::form::{self, ENTRY_BYTES, known};
+use crate::sandbox::guard::lists::items_of;
+use crate::sandbox::guard::methods::callable;
+use crate::sandbox::guard::namespace::unpack;
+use crate::sandbox::guard::operators::Hand;
+use crate::sandbox::guard::tables;
+
+/// What a function of the script makes of an item.
+pub(super) fn ask<'v>(function: Value<'v>, item: Value<'v>, eval: &mut Evaluator<'v, '_, '_>) -> Checked<Value<'v>> {
+    Hand::new(eval)?;
+    eval.eval_function(function, &[item], &[])
+}
+
+/// Items with what they are ordered by.
+pub(super) fn keyed<'v>(
+    items: Vec<Value<'v>>,
+    key: Option<Value<'v>>,
+    eval: &mut Evaluator<'v, '_, '_>,
+) -> Checked<Vec<(Value<'v>, Value<'v>)>> {
+    let Some(key) = key.filter(|key| !key.is_none()) else {
+        return Ok(items.into_iter().map(|item| (item, item)).collect());
+    };
+    callable(key)?;
+    items.into_iter().map(|item| Ok((item, ask(key, item, eval)?))).collect()
+}
+
+fn extreme<'v>(
+    name: &str,
+    wanted: Ordering,
+    arguments: Vec<Value<'v>>,
+    key: Option<Value<'v>>,
+    default: Option<Value<'v>>,
+    eval: &mut Evaluator<'v, '_, '_>,
+) -> Checked<Value<'v>> {
+    let hand = Hand::new(eval)?;
+    let items = match arguments.as_slice() {
+        [only] => items_of(*only, hand)?,
+        _ => arguments,
+    };
+    let mut best: Option<(Value<'v>, Value<'v>)> = None;
+    for (item, by) in keyed(items, key, eval)? {
+        known(by)?;
+        let is_better = match best {
+            None => true,
+            Some((_, best)) => hand.compare().order(by, best)? == wanted,
+        };
+        if is_better {
+            best = Some((item, by));
+        }
+    }
+    best.map(|(item, _)| item).or(default).ok_or_else(|| {
+        Fault::runtime(format!("`{name}` of nothing"))
+            .help(format!("give it a `default=`, as in `{name}(xs, default=0)`"))
+            .into()
+    })
+}
+
+fn any_is<'v>(wanted: bool, values: Value<'v>, eval: &mut Evaluator<'v, '_, '_>) -> Checked<bool> {
+    let hand = Hand::new(eval)?;
+    form::length(values, hand.meter)?;
+    for value in values.iterate(hand.heap)? {
+        hand.meter.tick(hand.heap)?;
+        known(value)?;
+        if value.to_bool() == wanted {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+#[starlark_module]
+pub(super) fn register(builder: &mut GlobalsBuilder) {
+    fn any<'v>(#[starlark(require = pos)] x: Value<'v>, eval: &mut Evaluator<'v, '_, '_>) -> starlark::Result<bool> {
+        any_is(true, x, eval)
+    }
+
+    fn all<'v>(#[starlark(require = pos)] x: Value<'v>, eval: &mut Evaluator<'v, '_, '_>) -> starlark::Result<bool> {
+        Ok(!any_is(false, x, eval)?)
+    }
+
+    fn dict<'v>(args: &Arguments<'v, '_>, eval: &mut Evaluator<'v, '_, '_>) -> starlark::Result<Value<'v>> {
+        let hand = Hand::new(eval)?;
+        let (positional, named) = unpack(args, eval)?;
+        let dict = tables::new_dict(hand.heap);
+        match positional.as_slice() {
+            [] => {}
+            [source] => tables::update_dict(dict, *source, hand)?,
+            _ => return Err(Fault::argument("`dict` takes one dict or list of pairs").into()),
+        }
+        for (name, value) in named {
+            tables::insert(dict, hand.heap.alloc(name), value, hand)?;
+        }
+        Ok(dict)
+    }
+
+    fn enumerate<'v>(
+        #[starlark(require = pos)] it: Value<'v>,
+        #[starlark(default = 0)] start: i32,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> starlark::Result<Value<'v>> {
+        let hand = Hand::new(eval)?;
+        let items = items_of(it, hand)?;
+        hand.list(items.len().saturating_mul(4))?;
+        let start = i64::from(start);
+        Ok(hand.heap.alloc(AllocList(items.into_iter().zip(start..).map(|(item, index)| (index, item)))))
+    }
+
+    fn filter<'v>(
+        #[starlark(require = pos)] func: Value<'v>,
+        #[starlark(require = pos)] seq: Value<'v>,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> starlark::Result<Value<'v>> {
+        let hand = Hand::new(eval)?;
+        let items = items_of(seq, hand)?;
+        if !func.is_none() {
+            callable(func)?;
+        }
+        let mut kept = Vec::new();
+        for item in items {
+            let is_kept = if func.is_none() {
+                hand.meter.tick(hand.heap)?;
+                !item.is_none()
+            } else {
+                let answer = ask(func, item, eval)?;
+                known(answer)?;
+                answer.to_bool()
+            };
+            if is_kept {
+                kept.push(item);
+            }
+        }
+        hand.list(kept.len())?;
+        Ok(hand.heap.alloc(AllocList(kept)))
+    }
+
+    fn list<'v>(
+        #[starlark(require = pos)] a: Option<Value<'v>>,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> starlark::Result<Value<'v>> {
+        let hand = Hand::new(eval)?;
+        let items = a.map(|values| items_of(values, hand)).transpose()?.unwrap_or_default();
+        hand.list(items.len())?;
+        Ok(hand.heap.alloc(AllocList(items)))
+    }
+
+    fn map<'v>(
+        #[starlark(require = pos)] func: Value<'v>,
+        #[starlark(require = pos)] seq: Value<'v>,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> starlark::Result<Value<'v>> {
+        let hand = Hand::new(eval)?;
+        callable(func)?;
+        let mut made = Vec::new();
+        for item in items_of(seq, hand)? {
+            made.push(ask(func, item, eval)?);
+        }
+        hand.list(made.len())?;
+        Ok(hand.heap.alloc(AllocList(made)))
+    }
+
+    fn max<'v>(
+        #[starlark(args)] args: UnpackTuple<Value<'v>>,
+        #[starlark(require = named)] key: Option<Value<'v>>,
+        #[starlark(require = named)] default: Option<Value<'v>>,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> starlark::Result<Value<'v>> {
+        extreme("max", Ordering::Greater, args.items, key, default, eval)
+    }
+
+    fn min<'v>(
+        #[starlark(args)] args: UnpackTuple<Value<'v>>,
+        #[starlark(require = named)] key: Option<Value<'v>>,
+        #[starlark(require = named)] default: Option<Value<'v>>,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> starlark::Result<Value<'v>> {
+        extreme("min", Ordering::Less, args.items, key, default, eval)
+    }
+
+    fn range<'v>(
+        #[starlark(require = pos)] a1: Value<'v>,
+        #[starlark(require = pos)] a2: Option<Value<'v>>,
+        #[starlark(require = pos)] step: Option<Value<'v>>,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> starlark::Result<Value<'v>> {
+        let hand = Hand::new(eval)?;
+        let bound = |value: Value<'v>| -> Checked<i32> {
+            known(value)?;
+            value.unpack_i32().ok_or_else(|| {
+                Fault::argument(format!("`range` takes integers of 32 bits, not a {}", value.get_type()))
+                    .help("round a number first: `range(int(x))`")
+                    .into()
+            })
+        };
+        let first = bound(a1)?;
+        let (start, stop) = match a2 {
+            Some(stop) => (first, bound(stop)?),
+            None => (0, first),
+        };
+        let step = std::num::NonZeroI32::new(step.map_or(Ok(1), bound)?)
+            .ok_or_else(|| Fault::argument("the step of a `range` cannot be 0"))?;
+        let range = hand.heap.alloc(Range::new(start, stop, step));
+        let length = range.length().map_or(usize::MAX, |length| usize::try_from(length).unwrap_or(usize::MAX));
+        form::at_most_rows(length, hand.meter)?;
+        Ok(range)
+    }
+
+    fn reversed<'v>(
+        #[starlark(require = pos)] a: Value<'v>,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> starlark::Result<Value<'v>> {
+        let hand = Hand::new(eval)?;
+        let mut items = items_of(a, hand)?;
+        items.reverse();
+        hand.list(items.len())?;
+        Ok(hand.heap.alloc(AllocList(items)))
+    }
+
+    fn set<'v>(
+        #[starlark(require = pos)] a: Option<Value<'v>>,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> starlark::Result<Value<'v>> {
+        let hand = Hand::new(eval)?;
+        let items = a.map(|values| tables::keys_of(values, hand)).transpose()?.unwrap_or_default();
+        tables::new_set(&items, hand, eval)
+    }
+
+    fn sorted<'v>(
+        #[starlark(require = pos)] x: Value<'v>,
+        #[starlark(require = named)] key: Option<Value<'v>>,
+        #[starlark(require = named, default = false)] reverse: bool,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> starlark::Result<Value<'v>> {
+        let hand = Hand::new(eval)?;
+        let items = items_of(x, hand)?;
+        hand.list(items.len().saturating_mul(4))?;
+        let mut items = keyed(items, key, eval)?;
+        sort(&mut items, reverse, hand)?;
+        Ok(hand.heap.alloc(AllocList(items.into_iter().map(|(item, _)| item))))
+    }
+
+    fn r#struct<'v>(args: &Arguments<'v, '_>, eval: &mut Evaluator<'v, '_, '_>) -> starlark::Result<Value<'v>> {
+        let hand = Hand::new(eval)?;
+        let (positional, named) = unpack(args, eval)?;
+        if !positional.is_empty() {
+            return Err(Fault::argument("`struct` takes its fields by name").help("write `struct(count=1)`").into());
+        }
+        hand.meter.take(hand.heap, (named.len() + 1) * 2 * ENTRY_BYTES)?;
+        Ok(hand.heap.alloc(AllocStruct(named)))
+    }
+
+    fn tuple<'v>(
+        #[starlark(require = pos)] a: Option<Value<'v>>,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> starlark::Result<Value<'v>> {
+        let hand = Hand::new(eval)?;
+        if let Some(tuple) = a.filter(|value| TupleRef::from_value(*value).is_some()) {
+            return Ok(tuple);
+        }
+        let items = a.map(|values| items_of(values, hand)).transpose()?.unwrap_or_default();
+        hand.list(items.len())?;
+        Ok(hand.heap.alloc(AllocTuple(items)))
+    }
+
+    fn zip<'v>(
+        #[starlark(args)] args: UnpackTuple<Value<'v>>,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> starlark::Result<Value<'v>> {
+        let hand = Hand::new(eval)?;
+        let columns = args.items.iter().map(|values| items_of(*values, hand)).collect::<Checked<Vec<_>>>()?;
+        let rows = columns.iter().map(Vec::len).min().unwrap_or(0);
+        hand.list(rows.saturating_mul(columns.len() + 4))?;
+        let row = |index: usize| AllocTuple(columns.iter().map(move |column| column[index]).collect::<Vec<_>>());
+        Ok(hand.heap.alloc(AllocList((0..rows).map(row))))
+    }
+
+    /// The sum of numbers.
+    fn sum<'v>(
+        #[starlark(require = pos)] xs: Value<'v>,
+        #[starlark(default = NoneOr::None)] start: NoneOr<Value<'v>>,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> starlark::Result<Value<'v>> {
+        let hand = Hand::new(eval)?;
+        let mut total = start.into_option().unwrap_or_else(|| hand.heap.alloc(0));
+        for item in items_of(xs, hand)? {
+            hand.meter.tick(hand.heap)?;
+            total = crate::sandbox::guard::operators::add(total, item, hand)?;
+        }
+        Ok(total)
+    }
+}

@@ -1,0 +1,232 @@
+//! Functions of single values: conversions, texts, attributes, JSON. Separate from those of collections because they do
+//! not loop; what could go deep in them is the value that they show.
+
+use starlark::environment::GlobalsBuilder;
+use starlark::eval::Evaluator;
+use starlark::starlark_module;
+use starlark::values::Value;
+use starlark::values::list::AllocList;
+use starlark::values::none::NoneType;
+use starlark::values::tuple::UnpackTuple;
+
+use super::base;
+use crate::sandbox::error::QueryErrorKind;
+use crate::sandbox::guard::fault::{Checked, Fault};
+use crate::sandbox::guard::form::{self, known};
+use crate::sandbox::guard::operators::Hand;
+use crate::sandbox::guard::{access, encode, show, value};
+
+/// The longest text that is read as a number.
+const LONGEST_NUMBER: usize = 310;
+
+/// Calls a function of the interpreter's own that looks at single values only.
+fn scalar<'v>(name: &str, arguments: &[Value<'v>], eval: &mut Evaluator<'v, '_, '_>) -> Checked<Value<'v>> {
+    let hand = Hand::new(eval)?;
+    for argument in arguments {
+        known(*argument)?;
+        if !form::is_leaf(*argument) {
+            return Err(Fault::argument(format!("`{name}` does not take a {}", argument.get_type())).into());
+        }
+        if argument.unpack_str().is_some_and(|text| text.len() > LONGEST_NUMBER) && name != "hash" {
+            return Err(Fault::argument(format!("`{name}` takes at most {LONGEST_NUMBER} characters")).into());
+        }
+    }
+    // It may give one of the largest integers there are, made of a float or a text.
+    hand.meter.take(hand.heap, value::WIDE_INT_BYTES + hand.meter.limits.int_bits / 8)?;
+    eval.eval_function(base(name), arguments, &[])
+}
+
+#[starlark_module]
+fn functions(builder: &mut GlobalsBuilder) {
+    fn abs<'v>(
+        #[starlark(require = pos)] x: Value<'v>,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> starlark::Result<Value<'v>> {
+        scalar("abs", &[x], eval)
+    }
+
+    fn bool<'v>(
+        #[starlark(require = pos)] x: Option<Value<'v>>,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> starlark::Result<bool> {
+        Hand::new(eval)?;
+        let Some(x) = x else { return Ok(false) };
+        known(x)?;
+        Ok(x.to_bool())
+    }
+
+    fn chr<'v>(
+        #[starlark(require = pos)] i: Value<'v>,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> starlark::Result<Value<'v>> {
+        scalar("chr", &[i], eval)
+    }
+
+    fn float<'v>(
+        #[starlark(require = pos)] a: Option<Value<'v>>,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> starlark::Result<Value<'v>> {
+        scalar("float", a.as_slice(), eval)
+    }
+
+    fn hash<'v>(
+        #[starlark(require = pos)] a: Value<'v>,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> starlark::Result<Value<'v>> {
+        scalar("hash", &[a], eval)
+    }
+
+    fn int<'v>(
+        #[starlark(require = pos)] a: Option<Value<'v>>,
+        base: Option<Value<'v>>,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> starlark::Result<Value<'v>> {
+        let arguments: Vec<Value<'v>> = a.into_iter().chain(base).collect();
+        scalar("int", &arguments, eval)
+    }
+
+    fn ord<'v>(
+        #[starlark(require = pos)] a: Value<'v>,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> starlark::Result<Value<'v>> {
+        scalar("ord", &[a], eval)
+    }
+
+    fn str<'v>(
+        #[starlark(require = pos)] a: Option<Value<'v>>,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> starlark::Result<Value<'v>> {
+        let hand = Hand::new(eval)?;
+        let Some(a) = a else { return Ok(hand.heap.alloc("")) };
+        if a.unpack_str().is_some() {
+            return Ok(a);
+        }
+        let text = show::plain(a, hand.meter, hand.heap)?;
+        hand.meter.room(hand.heap, text.len())?;
+        Ok(hand.heap.alloc(text))
+    }
+
+    fn repr<'v>(
+        #[starlark(require = pos)] a: Value<'v>,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> starlark::Result<Value<'v>> {
+        let hand = Hand::new(eval)?;
+        let text = show::quoted(a, hand.meter, hand.heap)?;
+        hand.meter.room(hand.heap, text.len())?;
+        Ok(hand.heap.alloc(text))
+    }
+
+    fn print<'v>(
+        #[starlark(args)] args: UnpackTuple<Value<'v>>,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> starlark::Result<NoneType> {
+        let hand = Hand::new(eval)?;
+        let mut line = String::new();
+        for (index, value) in args.items.iter().enumerate() {
+            if index > 0 {
+                line.push(' ');
+            }
+            show::append(&mut line, *value, hand.meter, hand.heap)?;
+        }
+        hand.meter.print(&line)?;
+        Ok(NoneType)
+    }
+
+    /// Ends the query with an error.
+    fn fail<'v>(
+        #[starlark(args)] args: UnpackTuple<Value<'v>>,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> starlark::Result<NoneType> {
+        const LONGEST: usize = 2000;
+        let hand = Hand::new(eval)?;
+        let mut message = String::from("fail:");
+        for value in args.items {
+            message.push(' ');
+            show::append(&mut message, value, hand.meter, hand.heap)?;
+        }
+        message.truncate(message.floor_char_boundary(LONGEST));
+        Err(Fault::new(QueryErrorKind::Runtime, message).into())
+    }
+
+    fn dir<'v>(
+        #[starlark(require = pos)] x: Value<'v>,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> starlark::Result<Value<'v>> {
+        let hand = Hand::new(eval)?;
+        let names = access::names(x);
+        hand.meter.spend(hand.heap, names.len())?;
+        Ok(hand.heap.alloc(AllocList(names)))
+    }
+
+    fn getattr<'v>(
+        #[starlark(require = pos)] a: Value<'v>,
+        #[starlark(require = pos)] attr: &str,
+        #[starlark(require = pos)] default: Option<Value<'v>>,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> starlark::Result<Value<'v>> {
+        let hand = Hand::new(eval)?;
+        match default {
+            Some(default) if !access::has_attribute(a, attr, hand)? => Ok(default),
+            _ => access::attribute(a, attr, hand),
+        }
+    }
+
+    fn hasattr<'v>(
+        #[starlark(require = pos)] a: Value<'v>,
+        #[starlark(require = pos)] attr: &str,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> starlark::Result<bool> {
+        access::has_attribute(a, attr, Hand::new(eval)?)
+    }
+
+    /// Whether a value is known.
+    fn available<'v>(
+        #[starlark(require = pos)] x: Value<'v>,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> starlark::Result<bool> {
+        Hand::new(eval)?;
+        Ok(access::available(x))
+    }
+}
+
+/// `json.encode(x)`.
+fn json_encode<'v>(value: Value<'v>, eval: &mut Evaluator<'v, '_, '_>) -> Checked<Value<'v>> {
+    let hand = Hand::new(eval)?;
+    let json = encode::text(value, hand.meter, hand.heap)?;
+    form::at_most_text(json.len(), hand.meter, hand.heap)?;
+    Ok(hand.heap.alloc(json))
+}
+
+/// `json.decode(text)`.
+fn json_decode<'v>(text: &str, eval: &mut Evaluator<'v, '_, '_>) -> Checked<Value<'v>> {
+    /// The most memory that a byte of JSON becomes: `{}` is an empty dict.
+    const BYTES_PER_BYTE: usize = 48;
+    let hand = Hand::new(eval)?;
+    hand.meter.spend(hand.heap, text.len() / 16)?;
+    hand.meter.reserve(hand.heap, text.len().saturating_mul(BYTES_PER_BYTE))?;
+    let json = serde_json::from_str(text).map_err(|error| Fault::argument(format!("this text is no JSON: {error}")))?;
+    Ok(value::from_json(&json, hand.heap))
+}
+
+#[starlark_module]
+fn json(builder: &mut GlobalsBuilder) {
+    fn encode<'v>(
+        #[starlark(require = pos)] x: Value<'v>,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> starlark::Result<Value<'v>> {
+        json_encode(x, eval)
+    }
+
+    fn decode<'v>(
+        #[starlark(require = pos)] text: &str,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> starlark::Result<Value<'v>> {
+        json_decode(text, eval)
+    }
+}
+
+/// The functions of single values, and `json`.
+pub(super) fn register(builder: &mut GlobalsBuilder) {
+    functions(builder);
+    builder.namespace("json", json);
+}

@@ -1,0 +1,154 @@
+//! What people write because Python has it, and what to write instead. Separate because the parser only says which token
+//! it did not expect; these errors show the way.
+
+use super::lex::{Kind, Token};
+use super::place::Place;
+use crate::sandbox::error::{QueryError, QueryErrorKind};
+
+/// Words of Python that the language reserves, and what to do without them.
+const WORDS: &[(&str, &str, &str)] = &[
+    (
+        "while",
+        "there is no `while`",
+        "loop over a range and leave it early: `for _ in range(1000):` with `if done: break`",
+    ),
+    ("import", "there is no `import`", "nothing needs it: every skill is there by name, as in `tasks.top(limit=5)`"),
+    ("from", "there is no `import`", "nothing needs it: every skill is there by name, as in `tasks.top(limit=5)`"),
+    (
+        "try",
+        "there is no `try`",
+        "ask first: `available(x)` for a value, `hasattr(x, \"name\")` for a field, `d.get(key)` for a key",
+    ),
+    (
+        "except",
+        "there is no `except`",
+        "ask first: `available(x)` for a value, `hasattr(x, \"name\")` for a field, `d.get(key)` for a key",
+    ),
+    ("finally", "there is no `finally`", "nothing has to be cleaned up: a query cannot change anything"),
+    ("raise", "there is no `raise`", "end the query with `fail(\"why\")`"),
+    ("class", "there is no `class`", "make an object with `struct(name=\"a\", count=1)`, or use a dict"),
+    ("with", "there is no `with`", "nothing has to be closed: a query cannot open anything"),
+    ("is", "there is no `is`", "compare with `==`, as in `x == None`"),
+    ("del", "there is no `del`", "use `d.pop(key)` or `xs.pop(index)`"),
+    ("assert", "there is no `assert`", "write `if not x: fail(\"why\")`"),
+    ("yield", "there is no `yield`", "collect into a list and return that"),
+    ("global", "there is no `global`", "return the value from the function instead"),
+    ("nonlocal", "there is no `nonlocal`", "return the value from the function instead"),
+    ("async", "there is no `async`", "a query asks a frozen capture: nothing has to be awaited"),
+    ("await", "there is no `await`", "a query asks a frozen capture: nothing has to be awaited"),
+    ("load", "there is no `load`", "nothing needs it: every skill and helper is there by name"),
+];
+
+/// The first habit in the script, with the way out.
+pub(super) fn check(source: &str, tokens: &[Token]) -> Result<(), QueryError> {
+    let mut brackets = Brackets::default();
+    let mut previous = None;
+    for (index, token) in tokens.iter().enumerate() {
+        let next = tokens.get(index + 1).copied();
+        if let Some((at, message, help)) = habit(source, *token, previous, next, &brackets) {
+            return Err(Place::new(source, at.start, at.end).error(QueryErrorKind::Syntax, message).help(help));
+        }
+        if brackets.is_second_comparison(source, *token, previous) {
+            return Err(Place::new(source, token.start, token.end)
+                .error(QueryErrorKind::Syntax, "comparisons cannot be chained")
+                .help("compare twice: `a < b and b < c`"));
+        }
+        previous = Some(*token);
+    }
+    Ok(())
+}
+
+type Habit = Option<(Token, &'static str, &'static str)>;
+
+fn habit(source: &str, token: Token, previous: Option<Token>, next: Option<Token>, brackets: &Brackets<'_>) -> Habit {
+    let text = token.text(source);
+    let is_field = previous.is_some_and(|previous| previous.text(source) == ".");
+    let found = |message, help| Some((token, message, help));
+    match token.kind {
+        Kind::Name if text.starts_with("__") => {
+            found("names that begin with two underscores are lens's own", "choose another name")
+        }
+        // After a dot the parser says that the word is reserved, which is all there is to say.
+        Kind::Name if !is_field => {
+            let (_, message, help) = WORDS.iter().find(|(word, ..)| *word == text)?;
+            found(message, help)
+        }
+        Kind::Text { .. } => {
+            let second = next.filter(|next| matches!(next.kind, Kind::Text { .. }))?;
+            Some((second, "two texts in a row are not joined", "put a `+` between them"))
+        }
+        Kind::Sign => match text {
+            "**" if previous.is_some_and(|previous| ends_operand(previous, source)) => {
+                found("there is no `**`", "use `pow(x, y)`, or `x * x`")
+            }
+            "**" if brackets.is_display("{") => found("a dict cannot be unpacked in `{}`", "merge dicts with `a | b`"),
+            "*" if starts_element(previous, source) && brackets.is_display("[") => {
+                found("a list cannot be unpacked in `[]`", "join lists with `a + b`")
+            }
+            "**=" => found("there is no `**=`", "use `x = pow(x, y)`"),
+            ":=" => found("there is no `:=`", "assign on a line of its own"),
+            "@" => found("there are no decorators", "call the function with the other one"),
+            "!" => found("there is no `!`", "write `not x`"),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Whether an expression can end with this token, so that an operator may follow.
+fn ends_operand(token: Token, source: &str) -> bool {
+    const WORDS: &[&str] = &["and", "or", "not", "in", "if", "else", "for", "lambda", "return", "elif"];
+    match token.kind {
+        Kind::Name => !WORDS.contains(&token.text(source)),
+        Kind::Number | Kind::Text { .. } | Kind::Close => true,
+        _ => false,
+    }
+}
+
+fn starts_element(previous: Option<Token>, source: &str) -> bool {
+    previous.is_some_and(|token| matches!(token.text(source), "[" | ","))
+}
+
+/// The brackets around a token.
+#[derive(Default)]
+struct Brackets<'a> {
+    open: Vec<Bracket<'a>>,
+    /// Whether a comparison is open at the innermost level: a second one would be chained to it.
+    is_comparing: bool,
+}
+
+struct Bracket<'a> {
+    text: &'a str,
+    /// Whether it begins a value, rather than a call or an index.
+    is_display: bool,
+    was_comparing: bool,
+}
+
+impl<'a> Brackets<'a> {
+    fn is_display(&self, text: &str) -> bool {
+        self.open.last().is_some_and(|bracket| bracket.is_display && bracket.text == text)
+    }
+
+    /// Takes the next token; whether it is the second comparison of a chain.
+    fn is_second_comparison(&mut self, source: &'a str, token: Token, previous: Option<Token>) -> bool {
+        let text = token.text(source);
+        match token.kind {
+            Kind::Open => {
+                let is_display = previous.is_none_or(|previous| !ends_operand(previous, source));
+                let was_comparing = std::mem::take(&mut self.is_comparing);
+                self.open.push(Bracket { text, is_display, was_comparing });
+            }
+            Kind::Close => self.is_comparing = self.open.pop().is_some_and(|bracket| bracket.was_comparing),
+            Kind::Newline => self.is_comparing = false,
+            Kind::Sign if matches!(text, "<" | ">" | "<=" | ">=" | "==" | "!=") => {
+                return std::mem::replace(&mut self.is_comparing, true);
+            }
+            Kind::Sign if matches!(text, "," | ";" | ":") || text.ends_with('=') => self.is_comparing = false,
+            Kind::Name if matches!(text, "and" | "or" | "not" | "if" | "else" | "for" | "lambda") => {
+                self.is_comparing = false;
+            }
+            _ => {}
+        }
+        false
+    }
+}

@@ -1,0 +1,126 @@
+//! How deeply a script is nested, read off its tokens. Separate because the parser, its syntax tree and the compiler
+//! recurse as deep as a script is nested: what is too deep must not reach them.
+//!
+//! A tree cannot be deeper than the tokens that are open at one place: within a pair of brackets, those since the last
+//! comma; outside of brackets, those of the line. So their sum over all open brackets bounds the tree's depth, whatever
+//! the grammar makes of it (`not not not …`, `a.b.c…`, `lambda: lambda: …`). Blocks are bounded by their indentation, and
+//! `elif` by its number, since each is a block within the last one's.
+
+use super::lex::{Kind, Token};
+use super::place::Place;
+use crate::sandbox::error::{QueryError, QueryErrorKind};
+use crate::sandbox::limits::Limits;
+
+/// How many tokens may be open for each level that [`Limits::nesting`] allows: a long sum is one level for a reader, but
+/// one per term for the parser.
+const OPEN_PER_LEVEL: usize = 10;
+/// The most digits of a number.
+const MAX_DIGITS: usize = 310;
+
+/// The error for a script that is nested too deeply, at the place where it becomes so.
+pub(super) fn check(source: &str, tokens: &[Token], limits: &Limits) -> Result<(), QueryError> {
+    Depth { source, limits, open: vec![0], total: 0, indents: vec![0], elifs: 0 }.check(tokens)
+}
+
+struct Depth<'a> {
+    source: &'a str,
+    limits: &'a Limits,
+    /// For each open bracket, and the line itself, the tokens since the last comma.
+    open: Vec<usize>,
+    total: usize,
+    indents: Vec<usize>,
+    elifs: usize,
+}
+
+impl Depth<'_> {
+    fn check(mut self, tokens: &[Token]) -> Result<(), QueryError> {
+        let mut starts_line = true;
+        for token in tokens {
+            if starts_line && token.kind != Kind::Newline {
+                self.line(token)?;
+            }
+            starts_line = false;
+            match token.kind {
+                Kind::Open => {
+                    self.add();
+                    self.open.push(0);
+                    if self.open.len() - 1 > self.limits.nesting {
+                        return Err(self.too_deep(token, "brackets are"));
+                    }
+                }
+                Kind::Close => {
+                    if self.open.len() > 1 {
+                        self.reset();
+                        self.open.pop();
+                    }
+                    self.add();
+                }
+                Kind::Newline => {
+                    self.reset();
+                    starts_line = true;
+                }
+                Kind::Sign if matches!(token.text(self.source), "," | ";") => self.reset(),
+                Kind::Number if token.end - token.start > MAX_DIGITS => {
+                    let message = format!("this number has more than {MAX_DIGITS} digits");
+                    return Err(self.place(token).error(QueryErrorKind::Limit, message));
+                }
+                _ => self.add(),
+            }
+            if self.total > self.limits.nesting * OPEN_PER_LEVEL {
+                return Err(self.too_deep(token, "this expression is"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The first token of a line: the block that it is in.
+    fn line(&mut self, token: &Token) -> Result<(), QueryError> {
+        let before = &self.source[..token.start];
+        let indent = before.len() - before.rfind('\n').map_or(0, |newline| newline + 1);
+        while self.indents.last().is_some_and(|last| *last > indent) {
+            self.indents.pop();
+        }
+        if self.indents.last().is_none_or(|last| *last < indent) {
+            self.indents.push(indent);
+        }
+        // A block costs the compiler more than a bracket does.
+        if self.indents.len() > self.limits.nesting / 4 {
+            return Err(self.too_deep(token, "blocks are"));
+        }
+        if token.text(self.source) == "elif" {
+            self.elifs += 1;
+            if self.elifs > self.limits.nesting {
+                return Err(self.too_deep(token, "`elif`s are"));
+            }
+        } else if self.indents.len() <= 1 {
+            self.elifs = 0;
+        }
+        Ok(())
+    }
+
+    fn add(&mut self) {
+        if let Some(last) = self.open.last_mut() {
+            *last += 1;
+            self.total += 1;
+        }
+    }
+
+    fn reset(&mut self) {
+        if let Some(last) = self.open.last_mut() {
+            self.total -= *last;
+            *last = 0;
+        }
+    }
+
+    fn place(&self, token: &Token) -> Place<'_> {
+        Place::new(self.source, token.start, token.end)
+    }
+
+    #[cold]
+    fn too_deep(&self, token: &Token, what: &str) -> QueryError {
+        let message = format!("{what} nested deeper than the limit of {} levels (`nesting`)", self.limits.nesting);
+        self.place(token)
+            .error(QueryErrorKind::Limit, message)
+            .help("give parts of it a name of their own, or a list to loop over")
+    }
+}

@@ -1,0 +1,444 @@
+//! Expressions. Separate from statements because these are where things act.
+
+use starlark_syntax::codemap::Span;
+use starlark_syntax::syntax::ast::{
+    ArgumentP, AssignOp, AstArgument, AstExpr, AstLiteral, AstParameter, BinOp, Clause, ClauseP, ExprP, ForClause,
+    ParameterP,
+};
+use starlark_syntax::syntax::module::AstModuleFields as _;
+
+use super::{Writer, Written};
+use crate::sandbox::guard::fstring::{FString, Part};
+
+/// The guard's function for an operator; `None` for `and` and `or`, which do not evaluate both sides.
+fn binary(operator: BinOp) -> Option<&'static str> {
+    Some(match operator {
+        BinOp::And | BinOp::Or => return None,
+        BinOp::Equal => "__eq",
+        BinOp::NotEqual => "__ne",
+        BinOp::Less => "__lt",
+        BinOp::Greater => "__gt",
+        BinOp::LessOrEqual => "__le",
+        BinOp::GreaterOrEqual => "__ge",
+        BinOp::In => "__in",
+        BinOp::NotIn => "__not_in",
+        BinOp::Subtract => "__sub",
+        BinOp::Add => "__add",
+        BinOp::Multiply => "__mul",
+        BinOp::Percent => "__mod",
+        BinOp::Divide => "__div",
+        BinOp::FloorDivide => "__floor_div",
+        BinOp::BitAnd => "__and",
+        BinOp::BitOr => "__or",
+        BinOp::BitXor => "__xor",
+        BinOp::LeftShift => "__shl",
+        BinOp::RightShift => "__shr",
+    })
+}
+
+/// The guard's function for an assignment with an operator; those of lists and dicts change the value in its place.
+pub(super) fn augmented(operator: AssignOp) -> &'static str {
+    match operator {
+        AssignOp::Add => "__iadd",
+        AssignOp::Subtract => "__sub",
+        AssignOp::Multiply => "__mul",
+        AssignOp::Divide => "__div",
+        AssignOp::FloorDivide => "__floor_div",
+        AssignOp::Percent => "__mod",
+        AssignOp::BitAnd => "__and",
+        AssignOp::BitOr => "__ior",
+        AssignOp::BitXor => "__xor",
+        AssignOp::LeftShift => "__shl",
+        AssignOp::RightShift => "__shr",
+    }
+}
+
+/// How many items a list may have before it counts as a step of its own.
+const LONG_LIST: usize = 64;
+
+impl Writer<'_> {
+    pub(super) fn expression(&mut self, expression: &AstExpr) -> Written {
+        if self.depth > 2 * self.nesting {
+            return Err(self.too_deep(expression.span, "this expression is", 2 * self.nesting));
+        }
+        self.depth += 1;
+        let written = self.noted(expression.span, |writer| writer.inner(expression));
+        self.depth -= 1;
+        written
+    }
+
+    fn inner(&mut self, expression: &AstExpr) -> Written {
+        match &expression.node {
+            ExprP::Identifier(name) => match self.plain.fstring(&name.node.ident) {
+                Some(fstring) => self.fstring(fstring),
+                None => {
+                    self.put(&name.node.ident);
+                    Ok(())
+                }
+            },
+            ExprP::Literal(literal) => self.constant(literal, expression.span),
+            ExprP::Tuple(items) => {
+                self.put("(");
+                for item in items {
+                    self.expression(item)?;
+                    self.put(", ");
+                }
+                self.put(")");
+                Ok(())
+            }
+            ExprP::List(items) => {
+                let is_long = items.len() > LONG_LIST;
+                self.put(if is_long { "__list([" } else { "[" });
+                self.between(items, |writer, item| writer.expression(item))?;
+                self.put(if is_long { "])" } else { "]" });
+                Ok(())
+            }
+            ExprP::Dict(entries) if entries.is_empty() => {
+                self.put("{}");
+                Ok(())
+            }
+            ExprP::Dict(entries) => {
+                self.put("__dict({");
+                self.between(entries, |writer, (key, value)| {
+                    writer.key(key)?;
+                    writer.put(": ");
+                    writer.expression(value)
+                })?;
+                self.put("})");
+                Ok(())
+            }
+            ExprP::Dot(object, name) => {
+                self.put("__attr(");
+                self.expression(object)?;
+                self.put(", ");
+                self.literal(&name.node);
+                self.put(")");
+                Ok(())
+            }
+            ExprP::Call(callee, arguments) => self.call(callee, &arguments.args),
+            ExprP::Index(parts) => self.function("__at", &[&parts.0, &parts.1]),
+            ExprP::Index2(_) => Err(self
+                .error(expression.span, "an index has one part")
+                .help("index twice, as in `x[a][b]`, or use a tuple as a dict's key: `d[(a, b)]`")),
+            ExprP::Slice(object, start, stop, step) => {
+                self.put("__slice(");
+                self.expression(object)?;
+                for bound in [start, stop, step] {
+                    self.put(", ");
+                    match bound {
+                        Some(bound) => self.expression(bound)?,
+                        None => self.put("None"),
+                    }
+                }
+                self.put(")");
+                Ok(())
+            }
+            ExprP::Lambda(lambda) => self.within_function(expression.span, |writer| {
+                writer.put("(lambda ");
+                writer.parameters(&lambda.params, true)?;
+                writer.put(": ");
+                writer.expression(&lambda.body)?;
+                writer.put(")");
+                Ok(())
+            }),
+            ExprP::Not(value) => {
+                self.put("(not ");
+                self.condition(value)?;
+                self.put(")");
+                Ok(())
+            }
+            ExprP::Minus(value) if is_number(value) => {
+                self.put("(-");
+                self.expression(value)?;
+                self.put(")");
+                Ok(())
+            }
+            ExprP::Minus(value) => self.function("__neg", &[value]),
+            ExprP::Plus(value) => self.function("__pos", &[value]),
+            ExprP::BitNot(value) => self.function("__inv", &[value]),
+            ExprP::Op(left, operator, right) => match binary(*operator) {
+                Some(function) => self.function(function, &[left, right]),
+                None => {
+                    self.put("(");
+                    self.condition(left)?;
+                    self.put(if *operator == BinOp::And { " and " } else { " or " });
+                    self.expression(right)?;
+                    self.put(")");
+                    Ok(())
+                }
+            },
+            ExprP::If(parts) => {
+                let (condition, then, otherwise) = &**parts;
+                self.put("(");
+                self.expression(then)?;
+                self.put(" if ");
+                self.condition(condition)?;
+                self.put(" else ");
+                self.expression(otherwise)?;
+                self.put(")");
+                Ok(())
+            }
+            ExprP::ListComprehension(item, each, clauses) => {
+                self.put("[");
+                self.expression(item)?;
+                self.clauses(each, clauses, self.ticks(item))?;
+                self.put("]");
+                Ok(())
+            }
+            ExprP::DictComprehension(entry, each, clauses) => {
+                self.put("{__new(");
+                self.expression(&entry.0)?;
+                self.put("): ");
+                self.expression(&entry.1)?;
+                self.clauses(each, clauses, true)?;
+                self.put("}");
+                Ok(())
+            }
+            // They were taken out before.
+            ExprP::FString(_) => Err(self.error(expression.span, "this f-string cannot be read")),
+        }
+    }
+
+    fn constant(&mut self, literal: &AstLiteral, span: Span) -> Written {
+        match literal {
+            AstLiteral::Int(number) => self.put(&number.node.to_string()),
+            AstLiteral::Float(number) if number.node.is_finite() => self.put(&format!("{:?}", number.node)),
+            AstLiteral::Float(_) => self.put("__inf"),
+            AstLiteral::String(text) => self.literal(&text.node),
+            AstLiteral::Ellipsis => return Err(self.error(span, "`...` stands for nothing here").help("write `pass`")),
+        }
+        Ok(())
+    }
+
+    /// A call of one of the guard's functions.
+    fn function(&mut self, name: &str, arguments: &[&AstExpr]) -> Written {
+        self.put(name);
+        self.put("(");
+        self.between(arguments, |writer, argument| writer.expression(argument))?;
+        self.put(")");
+        Ok(())
+    }
+
+    fn call(&mut self, callee: &AstExpr, arguments: &[AstArgument]) -> Written {
+        match &callee.node {
+            // The one method that grows what it is called on, in most loops: the interpreter knows an instruction for it.
+            ExprP::Dot(object, method) if method.node == "append" => {
+                self.function("__appendable", &[object])?;
+                self.put(".append(");
+            }
+            ExprP::Dot(object, method) => {
+                let are_plain = arguments.iter().all(|argument| matches!(argument.node, ArgumentP::Positional(_)));
+                self.put(match arguments.len() {
+                    0 => "__m0(",
+                    1 if are_plain => "__m1(",
+                    2 if are_plain => "__m2(",
+                    _ => "__m(",
+                });
+                self.expression(object)?;
+                self.put(", ");
+                self.literal(&method.node);
+                if !arguments.is_empty() {
+                    self.put(", ");
+                }
+            }
+            ExprP::Identifier(name) if self.names.is_function(&name.node.ident) => {
+                self.expression(callee)?;
+                self.put("(");
+            }
+            _ => {
+                self.put("__call(");
+                self.expression(callee)?;
+                self.put(")(");
+            }
+        }
+        self.between(arguments, |writer, argument| match &argument.node {
+            ArgumentP::Positional(value) => writer.expression(value),
+            ArgumentP::Named(name, value) => {
+                writer.put(&name.node);
+                writer.put(" = ");
+                writer.expression(value)
+            }
+            ArgumentP::Args(values) => {
+                writer.put("*");
+                writer.function("__star", &[values])
+            }
+            ArgumentP::KwArgs(values) => {
+                writer.put("**");
+                writer.function("__stars", &[values])
+            }
+        })?;
+        self.put(")");
+        Ok(())
+    }
+
+    pub(super) fn parameters(&mut self, parameters: &[AstParameter], is_lambda: bool) -> Written {
+        self.between(parameters, |writer, parameter| {
+            match &parameter.node {
+                ParameterP::Slash => writer.put("/"),
+                ParameterP::NoArgs => writer.put("*"),
+                ParameterP::Normal(name, _, default) => {
+                    writer.put(&name.node.ident);
+                    if let Some(default) = default {
+                        writer.put(" = ");
+                        writer.expression(default)?;
+                    }
+                }
+                ParameterP::Args(name, _) => {
+                    writer.put("*");
+                    writer.put(&name.node.ident);
+                }
+                // Each call makes a dict for them, which only a statement can count.
+                ParameterP::KwArgs(..) if is_lambda => {
+                    return Err(writer
+                        .error(parameter.span, "a lambda cannot take any named argument")
+                        .help("define a function with `def`"));
+                }
+                ParameterP::KwArgs(name, _) => {
+                    writer.put("**");
+                    writer.put(&name.node.ident);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// A key of a dict that is written out.
+    fn key(&mut self, key: &AstExpr) -> Written {
+        if matches!(key.node, ExprP::Literal(_)) { self.expression(key) } else { self.function("__key", &[key]) }
+    }
+
+    /// An expression whose truth decides.
+    pub(super) fn condition(&mut self, condition: &AstExpr) -> Written {
+        if self.is_known(condition) { self.expression(condition) } else { self.function("__is", &[condition]) }
+    }
+
+    /// What is looped over.
+    pub(super) fn each(&mut self, over: &AstExpr) -> Written {
+        self.function("__each", &[over])
+    }
+
+    /// The clauses of a comprehension. After each `for` comes either something that counts a step, or a step.
+    fn clauses(&mut self, each: &ForClause, clauses: &[Clause], item_ticks: bool) -> Written {
+        self.for_clause(each)?;
+        self.tick_unless(clauses.first(), item_ticks);
+        for (index, clause) in clauses.iter().enumerate() {
+            match clause {
+                ClauseP::For(clause) => {
+                    self.for_clause(clause)?;
+                    self.tick_unless(clauses.get(index + 1), item_ticks);
+                }
+                ClauseP::If(condition) => {
+                    self.put(" if ");
+                    self.condition(condition)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn for_clause(&mut self, clause: &ForClause) -> Written {
+        self.put(" for ");
+        self.target(&clause.var)?;
+        self.put(" in ");
+        self.each(&clause.over)
+    }
+
+    fn tick_unless(&mut self, next: Option<&Clause>, item_ticks: bool) {
+        let ticks = match next {
+            None => item_ticks,
+            Some(ClauseP::If(condition)) => !self.is_known(condition) || self.ticks(condition),
+            // What it loops over is checked.
+            Some(ClauseP::For(_)) => true,
+        };
+        if !ticks {
+            self.put(" if __tick()");
+        }
+    }
+
+    fn fstring(&mut self, fstring: &FString) -> Written {
+        self.put("__join(");
+        self.between(&fstring.parts, |writer, part| match part {
+            Part::Text(text) => {
+                writer.literal(text);
+                Ok(())
+            }
+            Part::Field { expression, start, conversion, spec } => {
+                writer.put("__format(");
+                // The tree's first byte is a bracket that the script does not have.
+                let shift = isize::try_from(*start).unwrap_or(isize::MAX) - 1;
+                let outer = std::mem::replace(&mut writer.shift, shift);
+                let written = match &expression.statement().node {
+                    starlark_syntax::syntax::ast::StmtP::Expression(value) => writer.expression(value),
+                    _ => Err(writer.error(expression.statement().span, "only an expression can be in braces")),
+                };
+                writer.shift = outer;
+                written?;
+                writer.put(", ");
+                writer.literal(&conversion.to_string());
+                writer.put(", ");
+                writer.literal(spec);
+                writer.put(")");
+                Ok(())
+            }
+        })?;
+        self.put(")");
+        Ok(())
+    }
+
+    /// Whether the value cannot be one that is not known, so that its truth needs no check.
+    pub(super) fn is_known(&self, expression: &AstExpr) -> bool {
+        const TRUTHS: &[&str] = &["all", "any", "available", "bool", "hasattr", "len"];
+        match &expression.node {
+            ExprP::Op(_, BinOp::And | BinOp::Or, right) => self.is_known(right),
+            ExprP::Op(..)
+            | ExprP::Not(_)
+            | ExprP::Literal(_)
+            | ExprP::List(_)
+            | ExprP::Tuple(_)
+            | ExprP::Dict(_)
+            | ExprP::ListComprehension(..)
+            | ExprP::DictComprehension(..)
+            | ExprP::Lambda(_) => true,
+            ExprP::Identifier(name) => matches!(name.node.ident.as_str(), "True" | "False" | "None"),
+            ExprP::Call(callee, _) => match &callee.node {
+                ExprP::Identifier(name) => {
+                    TRUTHS.contains(&name.node.ident.as_str()) && self.names.is_free(&name.node.ident)
+                }
+                _ => false,
+            },
+            _ => false,
+        }
+    }
+
+    /// Whether evaluating it certainly calls a function that counts a step.
+    pub(super) fn ticks(&self, expression: &AstExpr) -> bool {
+        match &expression.node {
+            ExprP::Op(left, BinOp::And | BinOp::Or, _) => !self.is_known(left) || self.ticks(left),
+            ExprP::Op(..) | ExprP::Dot(..) | ExprP::Index(_) | ExprP::Slice(..) => true,
+            ExprP::Plus(_) | ExprP::BitNot(_) => true,
+            ExprP::ListComprehension(..) | ExprP::DictComprehension(..) => true,
+            ExprP::Minus(value) => !is_number(value),
+            ExprP::Dict(entries) => !entries.is_empty(),
+            ExprP::Identifier(name) => self.plain.fstring(&name.node.ident).is_some(),
+            ExprP::Call(callee, arguments) => match &callee.node {
+                // These two are the interpreter's own, which knows instructions for them; the script's own functions
+                // may have nothing in them.
+                ExprP::Identifier(name) if self.names.is_function(&name.node.ident) => {
+                    let name = name.node.ident.as_str();
+                    (self.names.is_free(name) && !matches!(name, "len" | "type"))
+                        || arguments.args.iter().any(|argument| self.ticks(argument.node.expr()))
+                }
+                _ => true,
+            },
+            ExprP::Not(value) => !self.is_known(value) || self.ticks(value),
+            ExprP::If(parts) => !self.is_known(&parts.0) || self.ticks(&parts.0),
+            ExprP::List(items) => items.len() > LONG_LIST || items.iter().any(|item| self.ticks(item)),
+            ExprP::Tuple(items) => items.iter().any(|item| self.ticks(item)),
+            ExprP::Index2(_) | ExprP::Lambda(_) | ExprP::Literal(_) | ExprP::FString(_) => false,
+        }
+    }
+}
+
+fn is_number(expression: &AstExpr) -> bool {
+    matches!(expression.node, ExprP::Literal(AstLiteral::Int(_) | AstLiteral::Float(_)))
+}

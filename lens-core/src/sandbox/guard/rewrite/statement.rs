@@ -1,0 +1,213 @@
+//! Statements. Separate from expressions because they are only carried over: the interpreter's hook sees each of them.
+
+use starlark_syntax::codemap::Span;
+use starlark_syntax::syntax::ast::{
+    AssignTargetP, AstAssignTarget, AstExpr, AstNoPayload, AstStmt, DefP, ForP, ParameterP, StmtP,
+};
+
+use super::expression::augmented;
+use super::{Writer, Written};
+
+impl Writer<'_> {
+    /// The whole script. Its value is that of its last expression, or of `main()`.
+    pub(super) fn script(&mut self, script: &AstStmt) -> Written {
+        self.statement(script, 0)?;
+        let last = match &script.node {
+            StmtP::Statements(statements) => statements.last(),
+            _ => Some(script),
+        };
+        let ends_in_value = last.is_some_and(|last| matches!(last.node, StmtP::Expression(_)));
+        if !ends_in_value && self.names.has_main() {
+            return self.noted(script.span, |writer| {
+                writer.put("main()\n");
+                Ok(())
+            });
+        }
+        Ok(())
+    }
+
+    fn statement(&mut self, statement: &AstStmt, indent: usize) -> Written {
+        let span = statement.span;
+        match &statement.node {
+            StmtP::Statements(statements) => statements.iter().try_for_each(|one| self.statement(one, indent)),
+            StmtP::If(..) | StmtP::IfElse(..) => self.branch("if ", statement, indent),
+            StmtP::For(each) => self.each_statement(each, span, indent),
+            StmtP::Def(function) => self.within_function(span, |writer| writer.definition(function, span, indent)),
+            _ => {
+                self.indent(indent);
+                self.noted(span, |writer| writer.simple(statement))?;
+                self.put("\n");
+                Ok(())
+            }
+        }
+    }
+
+    fn simple(&mut self, statement: &AstStmt) -> Written {
+        match &statement.node {
+            StmtP::Break => self.put("break"),
+            StmtP::Continue => self.put("continue"),
+            StmtP::Return(None) => self.put("return"),
+            StmtP::Return(Some(value)) => {
+                self.put("return ");
+                self.expression(value)?;
+            }
+            StmtP::Expression(value) => self.expression(value)?,
+            StmtP::Assign(assign) => {
+                self.target(&assign.lhs)?;
+                self.put(" = ");
+                self.expression(&assign.rhs)?;
+            }
+            StmtP::AssignModify(target, operator, value) => self.modify(target, augmented(*operator), value)?,
+            StmtP::Load(_) => return Err(self.error(statement.span, "there is no `load`")),
+            _ => self.put("pass"),
+        }
+        Ok(())
+    }
+
+    fn modify(&mut self, target: &AstAssignTarget, function: &str, value: &AstExpr) -> Written {
+        match &target.node {
+            AssignTargetP::Identifier(name) => {
+                let name = &name.node.ident;
+                self.put(&format!("{name} = {function}({name}, "));
+                self.expression(value)?;
+            }
+            AssignTargetP::Index(parts) => {
+                self.put("__update(");
+                self.expression(&parts.0)?;
+                self.put(", ");
+                self.expression(&parts.1)?;
+                self.put(&format!(", \"{function}\", "));
+                self.expression(value)?;
+            }
+            AssignTargetP::Dot(..) | AssignTargetP::Tuple(_) => return self.target(target),
+        }
+        self.put(")");
+        Ok(())
+    }
+
+    pub(super) fn target(&mut self, target: &AstAssignTarget) -> Written {
+        match &target.node {
+            AssignTargetP::Identifier(name) => {
+                self.put(&name.node.ident);
+                Ok(())
+            }
+            AssignTargetP::Tuple(targets) => {
+                self.put("(");
+                for target in targets {
+                    self.target(target)?;
+                    self.put(", ");
+                }
+                self.put(")");
+                Ok(())
+            }
+            AssignTargetP::Index(parts) => self.noted(target.span, |writer| {
+                writer.put("(");
+                writer.expression(&parts.0)?;
+                writer.put(")[__new(");
+                writer.expression(&parts.1)?;
+                writer.put(")]");
+                Ok(())
+            }),
+            AssignTargetP::Dot(..) => Err(self
+                .error(target.span, "a field cannot be changed: a query only reads")
+                .help("keep what you compute in a dict, as in `d[\"name\"] = value`, or make a new `struct(…)`")),
+        }
+    }
+
+    /// An `if` and all its `elif`, which are nested in the tree and side by side here.
+    fn branch(&mut self, word: &str, statement: &AstStmt, indent: usize) -> Written {
+        let mut word = word;
+        let mut statement = statement;
+        loop {
+            let (condition, body, rest) = match &statement.node {
+                StmtP::If(condition, body) => (condition, &**body, None),
+                StmtP::IfElse(condition, bodies) => (condition, &bodies.0, Some(&bodies.1)),
+                _ => {
+                    self.indent(indent);
+                    self.put("else:\n");
+                    return self.block(statement, indent + 1);
+                }
+            };
+            self.indent(indent);
+            self.put(word);
+            self.noted(condition.span, |writer| writer.condition(condition))?;
+            self.put(":\n");
+            self.block(body, indent + 1)?;
+            match rest {
+                Some(rest) => statement = rest,
+                None => return Ok(()),
+            }
+            word = "elif ";
+        }
+    }
+
+    fn each_statement(&mut self, each: &ForP<AstNoPayload>, span: Span, indent: usize) -> Written {
+        self.indent(indent);
+        self.noted(span, |writer| {
+            writer.put("for ");
+            writer.target(&each.var)?;
+            writer.put(" in ");
+            writer.each(&each.over)
+        })?;
+        self.put(":\n");
+        if !self.statement_ticks(&each.body) {
+            self.indent(indent + 1);
+            self.noted(span, |writer| {
+                writer.put("__tick()");
+                Ok(())
+            })?;
+            self.put("\n");
+        }
+        self.block(&each.body, indent + 1)
+    }
+
+    fn definition(&mut self, function: &DefP<AstNoPayload>, span: Span, indent: usize) -> Written {
+        self.indent(indent);
+        self.noted(span, |writer| {
+            writer.put("def ");
+            writer.put(&function.name.node.ident);
+            writer.put("(");
+            writer.parameters(&function.params, false)?;
+            writer.put("):\n");
+            Ok(())
+        })?;
+        for parameter in &function.params {
+            if let ParameterP::KwArgs(name, _) = &parameter.node {
+                self.indent(indent + 1);
+                self.put(&format!("__named({})\n", name.node.ident));
+            }
+        }
+        self.block(&function.body, indent + 1)
+    }
+
+    fn block(&mut self, body: &AstStmt, indent: usize) -> Written {
+        if indent > self.nesting / 4 {
+            return Err(self.too_deep(body.span, "blocks are", self.nesting / 4));
+        }
+        let before = self.text.len();
+        self.statement(body, indent)?;
+        if self.text.len() == before {
+            self.indent(indent);
+            self.put("pass\n");
+        }
+        Ok(())
+    }
+
+    /// Whether the first thing that a loop's body does certainly counts a step.
+    fn statement_ticks(&self, statement: &AstStmt) -> bool {
+        match &statement.node {
+            StmtP::Statements(statements) => statements.first().is_some_and(|first| self.statement_ticks(first)),
+            StmtP::AssignModify(..) | StmtP::Break | StmtP::Return(_) => true,
+            StmtP::Assign(assign) => self.ticks(&assign.rhs),
+            StmtP::Expression(value) => self.ticks(value),
+            StmtP::If(condition, _) | StmtP::IfElse(condition, _) => !self.is_known(condition) || self.ticks(condition),
+            _ => false,
+        }
+    }
+
+    fn indent(&mut self, levels: usize) {
+        for _ in 0..levels {
+            self.put(" ");
+        }
+    }
+}
