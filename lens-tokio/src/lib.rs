@@ -1,8 +1,12 @@
 //! What tokio tells about its runtimes and tasks.
 
+// tokio cannot be used under loom; `tests/loom.rs` includes what it models.
+#![cfg(not(loom))]
+
 pub mod builder;
 mod flavour;
 mod instrument;
+pub mod stack;
 #[allow(dead_code, reason = "stable tokio has no task hooks, which are what writes the table")]
 mod sync;
 #[allow(dead_code, reason = "stable tokio has no task hooks, which are what writes the table")]

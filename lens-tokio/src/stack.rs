@@ -1,0 +1,109 @@
+//! The stack of another thread of this process, taken without a signal and without stopping it. Separate because it knows
+//! nothing of tokio: it is given a thread's number and gives a stack.
+//!
+//! - A thread that waits in the kernel: the kernel tells where it is (`/proc/self/task/TID/syscall`), its stack is copied
+//!   and walked by the unwind tables, and that it was given no processor in between is verified afterwards.
+//! - A thread that runs: one sample of the kernel's clock for that thread (`perf_event_open`), where the system allows it.
+//!
+//! Neither makes a system call of the thread fail with `EINTR`, takes a lock or runs code in it. The addresses become
+//! functions and lines in a thread of their own, [`Symbolizer`].
+//!
+//! Source: `/proc/self/{mem,maps,task}`, the unwind tables of the loaded files, perf_event_open(2); Linux on x86-64.
+
+#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+mod elsewhere;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod linux;
+mod symbols;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+use elsewhere as platform;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+use linux as platform;
+
+use platform::syscall_name;
+pub use platform::{Sample, StackReader};
+pub use symbols::{Frame, MAX_SYMBOLS, Origin, Resolved, Symbolizer};
+
+/// The most frames of one stack that are kept, from the innermost on.
+pub const MAX_FRAMES: usize = 128;
+
+/// How long a running thread may take to be sampled. One that gets no sample in that time spends it in kernel code, or
+/// gets no processor.
+pub const SAMPLE_DEADLINE: Duration = Duration::from_millis(100);
+
+/// The stack of a thread at one instant: addresses, innermost frame first.
+#[derive(Clone, Debug)]
+pub struct Stack {
+    addresses: Arc<[Address]>,
+    is_complete: bool,
+    call: Option<u32>,
+}
+
+/// Where a frame is, in the file that its code comes from.
+#[derive(Clone, Debug)]
+struct Address {
+    /// `None` for code that is in no file.
+    file: Option<Arc<LoadedFile>>,
+    /// The file's own address of the instruction that runs, or that called.
+    address: u64,
+}
+
+impl Stack {
+    /// How many frames it has; a function that is inlined into another is part of that one's frame.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.addresses.len()
+    }
+
+    /// Whether it has no frame.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.addresses.is_empty()
+    }
+
+    /// Whether it reaches down to the thread's first function. One that does not is right as far as it goes.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.is_complete
+    }
+
+    /// The name of the system call that the thread waited in: `"futex"`.
+    #[must_use]
+    pub fn call(&self) -> Option<String> {
+        self.call.map(syscall_name)
+    }
+}
+
+/// A file that is loaded, and where.
+#[derive(Debug, PartialEq, Eq)]
+struct LoadedFile {
+    /// `[vdso]` is none.
+    path: PathBuf,
+    /// Whether the file was replaced since it was loaded.
+    is_deleted: bool,
+    /// What is added to the file's addresses.
+    bias: u64,
+}
+
+impl LoadedFile {
+    /// The last part of the path.
+    fn name(&self) -> &str {
+        self.path.file_name().and_then(|name| name.to_str()).unwrap_or("?")
+    }
+}
+
+/// What came of looking at a thread.
+#[derive(Debug)]
+pub enum Look {
+    /// Its stack.
+    Stack(Stack),
+    /// It is running; [`Sample::poll`] gives its stack as soon as there is one.
+    Running(Sample),
+    /// It did not stay where it was: it makes progress.
+    Moving,
+}

@@ -1,0 +1,100 @@
+//! Stands in for the platforms where stacks cannot be taken. Separate because the platform picks a module, never a type.
+
+use std::convert::Infallible;
+use std::io;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use lens_core::{Reading, Unavailable};
+
+use super::{LoadedFile, Look, Stack, symbols};
+
+const NEEDS: &str = "Linux on x86-64";
+
+/// Takes stacks; none here.
+#[derive(Debug)]
+pub struct StackReader(Infallible);
+
+/// The stack of a running thread; none here.
+#[derive(Debug)]
+pub struct Sample(Infallible);
+
+impl StackReader {
+    /// # Errors
+    ///
+    /// Stacks are taken on Linux for x86-64 only.
+    pub fn new() -> Reading<Self> {
+        Err(Unavailable::UnsupportedPlatform { needs: NEEDS.into() })
+    }
+
+    /// # Errors
+    ///
+    /// None: there is no reader.
+    pub fn look(&mut self, _tid: u32) -> Reading<Look> {
+        match self.0 {}
+    }
+
+    /// None: there is no reader.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        match self.0 {}
+    }
+}
+
+impl Sample {
+    /// # Errors
+    ///
+    /// None: there is no sample.
+    pub fn poll(&self, _reader: &mut StackReader) -> Reading<Option<Stack>> {
+        match self.0 {}
+    }
+}
+
+/// What a thread is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Doing {
+    Running,
+    Waiting { call: Option<u32> },
+}
+
+pub(crate) fn doing(_tid: u32) -> io::Result<Doing> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// How long a thread ran, and how long it waited for a processor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Scheduled {
+    pub(crate) ran_ns: u64,
+    pub(crate) waited_ns: u64,
+    pub(crate) times: u64,
+}
+
+pub(crate) fn scheduled(_tid: u32) -> io::Result<Scheduled> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+pub(crate) fn syscall_name(number: u32) -> String {
+    format!("syscall {number}")
+}
+
+/// No files.
+#[derive(Default)]
+pub(super) struct Arena;
+
+/// No files.
+pub(super) struct Files<'a>(PhantomData<&'a Arena>);
+
+impl<'a> Files<'a> {
+    pub(super) fn new(_arena: &'a Arena) -> Self {
+        Self(PhantomData)
+    }
+
+    pub(super) fn index(&mut self, _file: Option<&Arc<LoadedFile>>) -> usize {
+        0
+    }
+
+    #[expect(clippy::unused_self, reason = "the other platform's has files")]
+    pub(super) fn frames(&self, _index: usize, address: u64) -> Vec<symbols::Frame> {
+        vec![symbols::nameless(&format!("{address:#x}"))]
+    }
+}

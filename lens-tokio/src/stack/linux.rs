@@ -1,0 +1,147 @@
+//! Takes stacks on Linux for x86-64. Separate because registers, unwind tables and the kernel's files are the platform's.
+
+mod debug;
+mod memory;
+mod modules;
+mod running;
+mod syscalls;
+mod unwind;
+mod waiting;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use gimli::UnwindContext;
+use lens_core::{Reading, Unavailable};
+
+use memory::Memory;
+use modules::Module;
+use running::Pending;
+use waiting::{Miss, Walk};
+
+use super::{Address, LoadedFile, Look, MAX_FRAMES, SAMPLE_DEADLINE, Stack};
+
+pub(super) use debug::{Arena, Files};
+pub(crate) use syscalls::name as syscall_name;
+
+/// How often it is looked for code that was loaded meanwhile.
+const RELOAD: Duration = Duration::from_secs(10);
+
+/// The stack of a running thread, as soon as it is there.
+#[derive(Debug)]
+pub struct Sample {
+    tid: u32,
+    pending: Pending,
+}
+
+/// Takes stacks. For one thread of lens at a time.
+#[derive(Debug)]
+pub struct StackReader {
+    memory: Memory,
+    modules: Vec<Module>,
+    read_at: Instant,
+    context: UnwindContext<usize>,
+    buffer: Vec<u8>,
+}
+
+impl StackReader {
+    /// Reads the unwind tables of all loaded files.
+    ///
+    /// Cost: some milliseconds, and a tenth of the code's size in memory.
+    ///
+    /// # Errors
+    ///
+    /// The system is not Linux on x86-64, or `/proc` is not there or hidden from the process.
+    pub fn new() -> Reading<Self> {
+        let unreadable = |what: &'static str| move |error| Unavailable::failed(format!("{what}: {error}"));
+        let memory = Memory::open().map_err(unreadable("/proc/self/mem"))?;
+        let modules = modules::read(&memory, &[]).map_err(unreadable("/proc/self/maps"))?;
+        let reader =
+            Self { memory, modules, read_at: Instant::now(), context: UnwindContext::new(), buffer: Vec::new() };
+        Ok(reader)
+    }
+
+    /// Takes the stack of the thread `tid` of this process.
+    ///
+    /// Cost: 20 to 100 µs of the caller; the thread itself does nothing.
+    ///
+    /// # Errors
+    ///
+    /// The thread is gone, or it runs and the system does not allow to sample it.
+    pub fn look(&mut self, tid: u32) -> Reading<Look> {
+        const TRIES: usize = 3;
+        for _ in 0..TRIES {
+            match waiting::walk(tid, &self.memory, &self.modules, &mut self.context, &mut self.buffer) {
+                Ok(walk) => {
+                    if self.reload(&walk) {
+                        continue;
+                    }
+                    return Ok(Look::Stack(self.stack(&walk)));
+                }
+                Err(Miss::Moved) => {}
+                Err(Miss::Running) => return Ok(Look::Running(Sample { tid, pending: Pending::ask(tid)? })),
+                Err(Miss::Refused(error)) => {
+                    return Err(Unavailable::failed(format!("/proc/self/task/{tid}: {error}")));
+                }
+            }
+        }
+        Ok(Look::Moving)
+    }
+
+    /// Bytes of the unwind tables.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.modules.iter().map(Module::tables_bytes).sum::<usize>() + self.buffer.capacity()
+    }
+
+    /// Reads what is loaded again, if a walk ended in code that is not known.
+    fn reload(&mut self, walk: &Walk) -> bool {
+        let is_unknown = walk.end == unwind::End::NoTable
+            && walk.steps.last().is_some_and(|step| !self.modules.iter().any(|module| module.contains(step.address())));
+        if !is_unknown || self.read_at.elapsed() < RELOAD {
+            return false;
+        }
+        self.read_at = Instant::now();
+        match modules::read(&self.memory, &self.modules) {
+            Ok(modules) => {
+                self.modules = modules;
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    fn stack(&self, walk: &Walk) -> Stack {
+        let addresses = walk.steps.iter().map(|step| {
+            let module = self.modules.iter().find(|module| module.contains(step.address()));
+            let address = step.address().wrapping_sub(module.map_or(0, |module| module.file.bias));
+            Address { file: module.map(|module| Arc::clone(&module.file)), address }
+        });
+        Stack { addresses: addresses.collect(), is_complete: walk.end == unwind::End::Root, call: walk.call }
+    }
+}
+
+impl Sample {
+    /// The stack, once the thread was sampled; `None` while it was not.
+    ///
+    /// # Errors
+    ///
+    /// [`SAMPLE_DEADLINE`] has passed.
+    pub fn poll(&self, reader: &mut StackReader) -> Reading<Option<Stack>> {
+        if let Some(walk) = self.pending.walk(&reader.modules, &mut reader.context) {
+            reader.reload(&walk);
+            return Ok(Some(reader.stack(&walk)));
+        }
+        if self.pending.age() > SAMPLE_DEADLINE {
+            let what = format!(
+                "the thread {} was not sampled in {SAMPLE_DEADLINE:?}: it got no processor, or spent the time in kernel code",
+                self.tid
+            );
+            return Err(Unavailable::failed(what));
+        }
+        Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,113 @@
+//! How functions and places of stacks are written, and whose they are. Separate because these are rules about names: they
+//! read nothing.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Frame;
+
+/// Whose code a frame is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// The service's own.
+    Service,
+    /// A dependency's.
+    Dependency,
+    /// Rust's standard library, tokio, or lens: what every stack has.
+    Plumbing,
+    /// Not known: a library without line tables.
+    System,
+}
+
+/// A frame of a function with its symbol as it is in the file, and the file and line.
+pub(crate) fn frame(symbol: &str, place: Option<(&str, u32)>, directory: Option<&str>) -> Frame {
+    let function = function(symbol);
+    let origin = match place {
+        Some((path, _)) => origin(path, &function),
+        None if function.starts_with("std::") || function.starts_with("core::") => Origin::Plumbing,
+        None => Origin::System,
+    };
+    let place = place.map(|(path, line)| format!("{}:{line}", shorten(path, directory)));
+    Frame { function, place, origin }
+}
+
+/// A frame of which only the address is known.
+pub(crate) fn nameless(address: &str) -> Frame {
+    Frame { function: address.to_owned(), place: None, origin: Origin::System }
+}
+
+/// The path of a function, without the hash that the compiler adds.
+fn function(symbol: &str) -> String {
+    // A version that the dynamic linker's symbols have: `clock_nanosleep@@GLIBC_2.17`.
+    let symbol = symbol.split_once('@').map_or(symbol, |(name, _)| name);
+    format!("{:#}", rustc_demangle::demangle(symbol))
+}
+
+fn origin(path: &str, function: &str) -> Origin {
+    if is_standard(path) {
+        return Origin::Plumbing;
+    }
+    let Some(dependency) = dependency(path) else {
+        let is_lens = function.starts_with("lens_tokio::") || function.starts_with("lens_core::");
+        return if is_lens { Origin::Plumbing } else { Origin::Service };
+    };
+    let is_plumbing = ["tokio-1.", "tracing-", "lens-"].iter().any(|name| dependency.starts_with(name));
+    if is_plumbing { Origin::Plumbing } else { Origin::Dependency }
+}
+
+/// Whether the file is the standard library's, as its builds name them.
+fn is_standard(path: &str) -> bool {
+    path.starts_with("/rustc/") || path.contains("/rustlib/src/rust/library/")
+}
+
+/// What follows the directory in which Cargo keeps registries and checkouts: `"hyper-1.7.0/src/rt.rs"`.
+fn dependency(path: &str) -> Option<&str> {
+    ["/registry/src/", "/git/checkouts/"]
+        .into_iter()
+        .find_map(|directory| Some(path.split_once(directory)?.1.split_once('/')?.1))
+}
+
+/// The path as `file!()` has it, or from the name of the dependency on.
+fn shorten<'a>(path: &'a str, directory: Option<&str>) -> &'a str {
+    if is_standard(path)
+        && let Some(at) = path.find("/library/")
+    {
+        return &path[at + 1..];
+    }
+    dependency(path).or_else(|| path.strip_prefix(directory?)?.strip_prefix('/')).unwrap_or(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(path: &str, symbol: &str) -> (String, Origin) {
+        let frame = frame(symbol, Some((path, 41)), Some("/home/a/shop"));
+        (frame.place.unwrap(), frame.origin)
+    }
+
+    #[test]
+    fn places_are_written_as_the_source_names_them() {
+        assert_eq!(seen("/home/a/shop/src/cart.rs", "shop::reserve"), ("src/cart.rs:41".into(), Origin::Service));
+        assert_eq!(
+            seen("/home/a/.cargo/registry/src/index-19/hyper-1.7.0/src/rt.rs", "hyper::x"),
+            ("hyper-1.7.0/src/rt.rs:41".into(), Origin::Dependency)
+        );
+        assert_eq!(
+            seen("/home/a/.cargo/registry/src/index-19/tokio-1.54.1/src/runtime/task/core.rs", "tokio::x"),
+            ("tokio-1.54.1/src/runtime/task/core.rs:41".into(), Origin::Plumbing)
+        );
+        assert_eq!(
+            seen("/rustc/abc/library/std/src/thread/mod.rs", "std::thread::sleep"),
+            ("library/std/src/thread/mod.rs:41".into(), Origin::Plumbing)
+        );
+    }
+
+    #[test]
+    fn functions_have_no_hash_and_no_version() {
+        assert_eq!(function("_ZN4shop4cart7reserve17h0123456789abcdefE"), "shop::cart::reserve");
+        assert_eq!(function("clock_nanosleep@@GLIBC_2.17"), "clock_nanosleep");
+        assert_eq!(nameless("libc.so.6+0x9f2e").place, None);
+    }
+}
