@@ -1,1 +1,23 @@
-//! What jemalloc tells about the heap.
+//! What jemalloc tells about the heap: the skill `heap`.
+//!
+//! jemalloc is read, never chosen: this crate installs no allocator. Where jemalloc is not Rust's global allocator, its
+//! figures would be of somebody else's memory, so they are [`Unavailable`](lens_core::Unavailable) and what remains is what
+//! the kernel says.
+
+mod breakdown;
+#[expect(unsafe_code, reason = "reads jemalloc through its C interface; each block names the promise that it leans on")]
+mod ffi;
+pub mod functions;
+pub mod history;
+pub mod process;
+mod skill;
+pub mod snapshot;
+mod state;
+
+#[cfg(test)]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+pub use ffi::thread::ThreadCounters;
+pub use skill::HeapSkill;
+pub use state::{HeapState, JemallocState};

@@ -1,0 +1,84 @@
+//! Where the bytes of a snapshot are. Separate because these sums are the definitions that functions, metrics and the
+//! diagnosis share.
+
+use crate::snapshot::{BinReadings, LargeClass, LargeReadings, SizeClasses, SmallClass, Snapshot};
+
+/// A snapshot's bytes by what they are used for.
+///
+/// `allocated = live + thread_caches`, `active = allocated + slab_waste + large_padding` and
+/// `resident = active + dirty + metadata`; the first holds exactly, the others up to what was allocated while jemalloc
+/// summed up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Breakdown {
+    pub(crate) live: u64,
+    pub(crate) thread_caches: u64,
+    pub(crate) slab_waste: u64,
+    pub(crate) large_padding: u64,
+    pub(crate) dirty: u64,
+    pub(crate) muzzy: u64,
+    pub(crate) metadata: u64,
+    pub(crate) retained: u64,
+    pub(crate) resident: u64,
+}
+
+impl Breakdown {
+    pub(crate) fn of(snapshot: &Snapshot, classes: &SizeClasses) -> Self {
+        let pairs = || snapshot.bins.iter().zip(&classes.small);
+        let slabs: u64 = pairs().map(|(bin, class)| bin.curslabs * class.slab_size).sum();
+        let thread_caches = snapshot.merged.tcache_bytes + snapshot.merged.tcache_stashed_bytes;
+        Self {
+            live: snapshot.totals.allocated.saturating_sub(thread_caches),
+            thread_caches,
+            slab_waste: pairs().map(|(bin, class)| class.waste_bytes(bin)).sum(),
+            large_padding: snapshot.totals.active.saturating_sub(slabs).saturating_sub(snapshot.blocks.large_allocated),
+            dirty: snapshot.merged.pdirty * classes.page_bytes,
+            muzzy: snapshot.merged.pmuzzy * classes.page_bytes,
+            metadata: snapshot.totals.metadata,
+            retained: snapshot.totals.retained,
+            resident: snapshot.totals.resident,
+        }
+    }
+}
+
+impl SmallClass {
+    /// Regions that the bin's slabs have room for.
+    pub(crate) fn regions(&self, bin: &BinReadings) -> u64 {
+        self.nregs * bin.curslabs
+    }
+
+    /// Bytes of the bin's slabs that hold nothing. Slabs and regions are counted one after the other, so a moment's
+    /// difference can make more regions than there is room for: that reads as no waste.
+    pub(crate) fn waste_bytes(&self, bin: &BinReadings) -> u64 {
+        self.regions(bin).saturating_sub(bin.curregs) * self.size
+    }
+}
+
+impl SizeClasses {
+    /// Bytes of the largest block of the class.
+    pub(crate) fn large_size(&self, large: &LargeClass) -> u64 {
+        usize::try_from(large.class).ok().and_then(|class| self.large_bytes.get(class)).copied().unwrap_or(0)
+    }
+
+    /// Bytes that left the arenas and came back since the start, rounded up to size classes. A block that a thread's
+    /// cache keeps does neither.
+    pub(crate) fn traffic(&self, snapshot: &Snapshot) -> Traffic {
+        let small = snapshot.bins.iter().zip(&self.small).map(|(bin, class)| (bin.nmalloc, bin.ndalloc, class.size));
+        let large = snapshot.large.iter().map(|large| {
+            let LargeReadings { nmalloc, ndalloc, .. } = large.readings;
+            (nmalloc, ndalloc, self.large_size(large))
+        });
+        let mut traffic = Traffic { allocated: 0, deallocated: 0 };
+        for (nmalloc, ndalloc, size) in small.chain(large) {
+            traffic.allocated += nmalloc * size;
+            traffic.deallocated += ndalloc * size;
+        }
+        traffic
+    }
+}
+
+/// What [`SizeClasses::traffic`] gives.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Traffic {
+    pub(crate) allocated: u64,
+    pub(crate) deallocated: u64,
+}

@@ -1,0 +1,42 @@
+//! What the skill `heap` freezes when it is collected. Separate because its shape is what a saved capture holds.
+
+use serde::{Deserialize, Serialize};
+
+use lens_core::{CallError, Reading};
+
+use crate::history::HeapHistory;
+use crate::process::ProcessMemory;
+use crate::snapshot::{Mutexes, SizeClasses, Snapshot};
+
+/// The heap at one instant.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct HeapState {
+    /// What jemalloc says; why not, where it is not Rust's allocator.
+    pub jemalloc: Reading<JemallocState>,
+    /// What the kernel says.
+    pub process: Reading<ProcessMemory>,
+}
+
+/// Everything that jemalloc says.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct JemallocState {
+    /// jemalloc's version, as it writes it.
+    pub version: String,
+    /// The size classes.
+    pub classes: SizeClasses,
+    /// The statistics.
+    pub snapshot: Snapshot,
+    /// jemalloc's own locks, read right after the statistics.
+    pub mutexes: Mutexes,
+    /// The last minute and hour of each class and arena.
+    pub history: HeapHistory,
+}
+
+impl HeapState {
+    /// jemalloc's part, or the error of a function that needs it.
+    pub(crate) fn jemalloc(&self, function: &str) -> Result<&JemallocState, CallError> {
+        self.jemalloc
+            .as_ref()
+            .map_err(|reason| CallError::Unavailable { subject: format!("`heap.{function}`"), reason: reason.clone() })
+    }
+}
