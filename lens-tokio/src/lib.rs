@@ -3,6 +3,9 @@
 // tokio cannot be used under loom; `tests/loom.rs` includes what it models.
 #![cfg(not(loom))]
 
+// tokio cannot be used under loom; `tests/loom.rs` includes what it models.
+#![cfg(not(loom))]
+
 pub mod builder;
 mod flavour;
 mod instrument;

@@ -2,7 +2,7 @@
 //! [table](crate::instrument) because everything here runs in lens's threads, over a frozen copy.
 
 mod functions;
-mod place;
+pub(crate) mod place;
 mod rates;
 mod rows;
 mod state;
@@ -180,7 +180,7 @@ impl Skill for TasksSkill {
 const MAX_THREADS: u64 = 4_194_304;
 
 /// Whether tasks are seen.
-fn reading() -> Reading<()> {
+pub(crate) fn reading() -> Reading<()> {
     hooks::reading()?;
     installed()
 }

@@ -38,6 +38,7 @@ fn with_new_slot<R>(with: impl FnOnce(&'static Slot) -> R) -> R {
     let slot = TABLE.slots.take(os_thread_id());
     if LEASE.try_with(|_| ()).is_ok() {
         SLOT.set(Some(slot));
+        slot.thread().is_std(super::number_of(&std::thread::current().id()));
         return with(slot);
     }
     // The thread is ending and has given its slot back: it borrows one for this call.

@@ -13,6 +13,12 @@ use super::stats::Stats;
 /// Deeper ones are counted, and not shown as running.
 pub(crate) const MAX_DEPTH: usize = 4;
 
+/// How often a reader looks again at a slot that changed while it was read.
+#[cfg(not(loom))]
+const TRIES: usize = 16;
+#[cfg(loom)]
+const TRIES: usize = 1;
+
 /// A frame without an entry: the task ended, or is untracked.
 pub(crate) const NO_ENTRY: u32 = u32::MAX;
 /// A frame without a site: the task is untracked.
@@ -80,6 +86,8 @@ pub(crate) struct Thread {
     taken: AtomicU32,
     /// The operating system's id of the thread; 0 if it has none to give.
     os_id: AtomicU32,
+    /// The standard library's id of the thread; 0 if it is not known.
+    std_id: AtomicU64,
     /// The runtime that the thread belongs to, plus one; 0 for none.
     runtime: AtomicU64,
     /// The worker of that runtime that the thread was last, plus one; 0 for none.
@@ -133,6 +141,7 @@ impl Slot {
                 thread: Thread {
                     taken: AtomicU32::new(0),
                     os_id: AtomicU32::new(0),
+                    std_id: AtomicU64::new(0),
                     runtime: AtomicU64::new(0),
                     worker: AtomicU32::new(0),
                     parked: AtomicU32::new(0),
@@ -191,7 +200,6 @@ impl Slot {
 
     /// What the thread is polling, innermost first; nothing if it polls nothing or changed what it does all the time.
     pub(crate) fn running(&self) -> Vec<Running> {
-        const TRIES: usize = 16;
         for _ in 0..TRIES {
             let sequence = self.sequence.load(Ordering::Acquire);
             if sequence % 2 == 1 {
@@ -244,6 +252,7 @@ impl Slot {
             && taken.compare_exchange(0, 1, Ordering::AcqRel, Ordering::Relaxed).is_ok();
         if is_mine {
             self.thread.os_id.store(os_id, Ordering::Relaxed);
+            self.thread.std_id.store(0, Ordering::Relaxed);
             self.thread.runtime.store(0, Ordering::Relaxed);
             self.thread.worker.store(0, Ordering::Relaxed);
             self.thread.parked.store(0, Ordering::Relaxed);
@@ -268,6 +277,15 @@ impl Thread {
     /// The operating system's id of the thread.
     pub(crate) fn os_id(&self) -> Option<u32> {
         Some(self.os_id.load(Ordering::Relaxed)).filter(|&id| id != 0)
+    }
+
+    /// The number of the thread's `std::thread::ThreadId`.
+    pub(crate) fn std_id(&self) -> Option<u64> {
+        Some(self.std_id.load(Ordering::Relaxed)).filter(|&id| id != 0)
+    }
+
+    pub(crate) fn is_std(&self, id: u64) {
+        self.std_id.store(id, Ordering::Relaxed);
     }
 
     /// The number of the runtime that the thread belongs to, as `tokio::runtime::Id` has it.

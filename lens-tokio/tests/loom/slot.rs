@@ -1,0 +1,54 @@
+//! A watchdog reads what a thread polls, while the thread polls.
+
+use loom::sync::Arc;
+use loom::sync::atomic::Ordering;
+use loom::thread;
+
+use crate::table::slot::Slot;
+
+fn poll(slot: &Slot, task: u64) {
+    slot.push(|frame| {
+        frame.task.store(task, Ordering::Relaxed);
+        frame.started_ms.store(task * 10, Ordering::Relaxed);
+        frame.site.store(u32::try_from(task).unwrap(), Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn a_watchdog_never_mixes_two_polls() {
+    loom::model(|| {
+        let slot = Arc::new(Slot::new());
+        let other = Arc::clone(&slot);
+        let watchdog = thread::spawn(move || {
+            for running in other.running() {
+                assert_eq!(running.started_ms, running.task * 10);
+                assert_eq!(running.site.map(u64::from), Some(running.task));
+                // The first poll is of task 1, the second of task 2.
+                assert_eq!(running.poll, running.task);
+            }
+        });
+        poll(&slot, 1);
+        assert!(slot.pop().is_some());
+        poll(&slot, 2);
+        assert!(slot.pop().is_some());
+        watchdog.join().unwrap();
+        assert!(slot.running().is_empty());
+    });
+}
+
+#[test]
+fn a_watchdog_sees_the_inner_poll_above_the_outer() {
+    loom::model(|| {
+        let slot = Arc::new(Slot::new());
+        let other = Arc::clone(&slot);
+        let watchdog = thread::spawn(move || {
+            let tasks: Vec<u64> = other.running().iter().map(|running| running.task).collect();
+            assert!(tasks.is_empty() || tasks == [1] || tasks == [2, 1], "{tasks:?}");
+        });
+        poll(&slot, 1);
+        poll(&slot, 2);
+        assert!(slot.pop().is_some());
+        watchdog.join().unwrap();
+        assert_eq!(slot.running().len(), 1);
+    });
+}
