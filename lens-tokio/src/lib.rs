@@ -3,12 +3,10 @@
 // tokio cannot be used under loom; `tests/loom.rs` includes what it models.
 #![cfg(not(loom))]
 
-// tokio cannot be used under loom; `tests/loom.rs` includes what it models.
-#![cfg(not(loom))]
-
 pub mod builder;
 mod flavour;
 mod instrument;
+pub mod runtime;
 pub mod stack;
 #[allow(dead_code, reason = "stable tokio has no task hooks, which are what writes the table")]
 mod sync;
@@ -19,5 +17,6 @@ pub mod tasks;
 pub use builder::Builder;
 pub use flavour::TOKIO_UNSTABLE;
 pub use instrument::instrument;
+pub use runtime::{RuntimeSkill, RuntimeState, Runtimes, TaskMonitors};
 pub use table::Ticker;
 pub use tasks::{TasksSkill, ticker};
