@@ -1,7 +1,8 @@
 //! Where the bytes of a snapshot are. Separate because these sums are the definitions that functions, metrics and the
 //! diagnosis share.
 
-use crate::snapshot::{BinReadings, LargeClass, LargeReadings, SizeClasses, SmallClass, Snapshot};
+use crate::process::ProcessMemory;
+use crate::snapshot::{BinReadings, BlockReadings, LargeClass, LargeReadings, SizeClasses, SmallClass, Snapshot};
 
 /// A snapshot's bytes by what they are used for.
 ///
@@ -37,6 +38,21 @@ impl Breakdown {
             retained: snapshot.totals.retained,
             resident: snapshot.totals.resident,
         }
+    }
+}
+
+impl Breakdown {
+    /// The part of the metadata that can be in memory: what of `resident` is nothing else.
+    pub(crate) fn metadata_resident(&self) -> u64 {
+        let others = self.live + self.thread_caches + self.slab_waste + self.large_padding + self.dirty;
+        self.resident.saturating_sub(others)
+    }
+}
+
+impl BlockReadings {
+    /// Blocks that left the arena or came back.
+    pub(crate) fn events(&self) -> u64 {
+        self.small_nmalloc + self.small_ndalloc + self.large_nmalloc + self.large_ndalloc
     }
 }
 
@@ -81,4 +97,27 @@ impl SizeClasses {
 pub(crate) struct Traffic {
     pub(crate) allocated: u64,
     pub(crate) deallocated: u64,
+}
+
+/// What the kernel's count says of a breakdown's bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct InMemory {
+    /// Muzzy bytes that the kernel has not taken yet.
+    pub(crate) muzzy: u64,
+    /// Bytes of the process that are not jemalloc's, without files and shared memory: at least so many, for pages that
+    /// jemalloc counts and nobody touched hide as many.
+    pub(crate) foreign: u64,
+    /// Bytes that jemalloc counts as resident and nobody touched yet: at least so many, for memory that is not jemalloc's
+    /// hides as many.
+    pub(crate) untouched: u64,
+}
+
+impl Breakdown {
+    /// Compares with what the kernel counts. What was swapped out was touched, so it counts like memory.
+    pub(crate) fn in_memory(&self, memory: &ProcessMemory) -> InMemory {
+        let muzzy = memory.walked.as_ref().map_or(self.muzzy, |walked| self.muzzy.min(walked.lazy_free_bytes));
+        let kernel = memory.anonymous_bytes + memory.swap_bytes;
+        let jemalloc = self.resident + muzzy;
+        InMemory { muzzy, foreign: kernel.saturating_sub(jemalloc), untouched: jemalloc.saturating_sub(kernel) }
+    }
 }

@@ -1,5 +1,7 @@
-//! Everything that reaches below Rust: jemalloc's control interface and its per-thread counters. Separate because all
+//! Everything that reaches below Rust: jemalloc's control interface, its per-thread counters, glibc's
+//! figures. Separate because all
 //! `unsafe` of this crate is in here, and nothing that leaves it can be misused.
 
+pub(crate) mod glibc;
 pub(crate) mod mallctl;
 pub(crate) mod thread;

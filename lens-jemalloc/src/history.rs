@@ -2,6 +2,7 @@
 //! because there would be hundreds of them, and only the diagnosis asks: which classes grew, which arenas lie idle.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -65,6 +66,24 @@ impl HeapHistory {
         self.since_minute = (self.since_minute + 1) % PER_HOUR_POINT;
     }
 
+    /// Whether nothing was allocated from an arena or freed to it over the last minute; `None` before there are two
+    /// points of it.
+    pub(crate) fn is_idle(&self, arena: u64) -> Option<bool> {
+        let first = self.seconds.front()?.arena(arena)?;
+        let last = self.seconds.back()?.arena(arena)?;
+        (self.seconds.len() > 1).then_some(first.events == last.events)
+    }
+
+    /// The latest point that is at least `span_ms` before `now`.
+    pub(crate) fn before(&self, now: Timestamp, span_ms: u64) -> Option<&HeapPoint> {
+        let latest = now.minus(Duration::from_millis(span_ms));
+        let within = |ring: &'_ VecDeque<HeapPoint>| ring.iter().rposition(|point| point.at <= latest);
+        match within(&self.seconds) {
+            Some(at) => self.seconds.get(at),
+            None => self.minutes.get(within(&self.minutes)?),
+        }
+    }
+
     pub(crate) fn store(&self) -> Store {
         let points = self.seconds.iter().chain(&self.minutes);
         let bytes = points.map(|point| {
@@ -93,6 +112,10 @@ fn push(ring: &mut VecDeque<HeapPoint>, fill: impl FnOnce(&mut HeapPoint)) -> bo
 }
 
 impl HeapPoint {
+    pub(crate) fn arena(&self, index: u64) -> Option<&ArenaPoint> {
+        self.arenas.iter().find(|arena| arena.index == index)
+    }
+
     fn fill(&mut self, at: Timestamp, snapshot: &Snapshot, classes: &SizeClasses) {
         self.at = at;
         self.large_bytes = snapshot.blocks.large_allocated;
@@ -103,10 +126,7 @@ impl HeapPoint {
             index: arena.index,
             pdirty: arena.readings.pdirty,
             dirty_purged: arena.readings.dirty_purged,
-            events: arena.blocks.small_nmalloc
-                + arena.blocks.small_ndalloc
-                + arena.blocks.large_nmalloc
-                + arena.blocks.large_ndalloc,
+            events: arena.blocks.events(),
         }));
     }
 }

@@ -5,6 +5,8 @@
 //! the kernel says.
 
 mod breakdown;
+pub mod config;
+pub mod diagnose;
 #[expect(unsafe_code, reason = "reads jemalloc through its C interface; each block names the promise that it leans on")]
 mod ffi;
 pub mod functions;
@@ -19,5 +21,5 @@ mod state;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 pub use ffi::thread::ThreadCounters;
-pub use skill::HeapSkill;
+pub use skill::{C_HEAP_INTERVAL, HeapSkill};
 pub use state::{HeapState, JemallocState};

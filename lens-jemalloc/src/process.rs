@@ -40,6 +40,21 @@ pub struct WalkedMemory {
     pub huge_page_bytes: u64,
 }
 
+/// The heap of the C library's allocator: all of Rust's where no other allocator is set, else that of C code.
+///
+/// # Source
+///
+/// [`mallinfo2`](https://man7.org/linux/man-pages/man3/mallinfo.3.html): its `arena`, `hblkhd`, `uordblks` and `fordblks`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CHeap {
+    /// Bytes that it took from the kernel.
+    pub held_bytes: u64,
+    /// Bytes that were handed out.
+    pub used_bytes: u64,
+    /// Bytes in free chunks, which it keeps.
+    pub free_bytes: u64,
+}
+
 impl ProcessMemory {
     /// Reads both files. The second costs the kernel some 10 ms for each GiB in memory: for lens's own threads, and not
     /// every second.

@@ -1,14 +1,16 @@
 //! The skill `heap`. Separate because it alone decides when something is read: every second, or when somebody asks.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use lens_core::{About, Functions, Metric, Metrics, Reading, Skill, Source, Store, Timestamp, Unit};
+use lens_core::{About, Functions, Metric, Metrics, Reading, Skill, Source, Store, Timestamp, Unavailable, Unit};
 
 use crate::breakdown::Breakdown;
-use crate::ffi::mallctl;
+use crate::config::Configuration;
+use crate::ffi::{glibc, mallctl};
 use crate::functions;
 use crate::history::HeapHistory;
-use crate::process::ProcessMemory;
+use crate::process::{CHeap, ProcessMemory};
 use crate::snapshot::{MutexReader, Reader, Snapshot};
 use crate::state::{HeapState, JemallocState};
 
@@ -47,6 +49,9 @@ static PURGED_TOTAL: Metric =
     Metric::counter("purged_total", Unit::Bytes, "Bytes of dirty pages that jemalloc gave back.");
 static RSS: Metric = Metric::gauge("rss_bytes", Unit::Bytes, "Bytes of the process that are in memory.").bad_when_up();
 
+/// How long glibc's figures are kept before it is asked again.
+pub const C_HEAP_INTERVAL: Duration = Duration::from_secs(10);
+
 /// Why the process is as big as it is: jemalloc's figures where it is Rust's global allocator, and the kernel's always.
 ///
 /// # Cost
@@ -56,7 +61,11 @@ static RSS: Metric = Metric::gauge("rss_bytes", Unit::Bytes, "Bytes of the proce
 #[derive(Debug)]
 pub struct HeapSkill {
     jemalloc: Reading<Jemalloc>,
+    c_heap: Option<Mutex<Option<AskedCHeap>>>,
 }
+
+/// When glibc was asked, and what it said.
+type AskedCHeap = (Instant, Reading<CHeap>);
 
 #[derive(Debug)]
 struct Jemalloc {
@@ -83,7 +92,33 @@ impl HeapSkill {
     pub fn new() -> Self {
         let jemalloc =
             Reader::start().map(|reader| Jemalloc { reader, mutexes: MutexReader::new(), scratch: Mutex::default() });
-        Self { jemalloc }
+        Self { jemalloc, c_heap: None }
+    }
+
+    /// Also asks glibc's allocator how much of its heap is free, when the skill is collected, but not again within
+    /// [`C_HEAP_INTERVAL`].
+    ///
+    /// # Cost
+    ///
+    /// 0.1 µs while the heap is tidy and 130 ms with 300 000 free chunks, during which every thread that allocates from
+    /// it waits. That is why it is off unless it is asked for.
+    #[must_use]
+    pub fn ask_glibc(mut self) -> Self {
+        self.c_heap = Some(Mutex::default());
+        self
+    }
+
+    fn c_heap(&self) -> Reading<CHeap> {
+        let Some(last) = &self.c_heap else {
+            return Err(Unavailable::NotEnabled {
+                how: "let the service start the skill with `HeapSkill::new().ask_glibc()`; it can stop its threads for 100 ms".into(),
+            });
+        };
+        let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*last {
+            Some((at, reading)) if at.elapsed() < C_HEAP_INTERVAL => reading.clone(),
+            _ => last.insert((Instant::now(), glibc::c_heap())).1.clone(),
+        }
     }
 
     /// The name, title and prompt, for a registry that knows the skill but cannot read it.
@@ -113,6 +148,7 @@ impl Jemalloc {
             classes: self.reader.classes().clone(),
             snapshot: scratch.snapshot.clone(),
             mutexes: self.mutexes.read(self.reader.classes()),
+            configuration: Configuration::read(),
             history: scratch.history.clone(),
         })
     }
@@ -157,7 +193,7 @@ impl Skill for HeapSkill {
 
     fn collect(&self) -> Reading<HeapState> {
         let jemalloc = self.jemalloc.as_ref().map_err(Clone::clone).and_then(Jemalloc::collect);
-        Ok(HeapState { jemalloc, process: ProcessMemory::read() })
+        Ok(HeapState { jemalloc, c_heap: self.c_heap(), process: ProcessMemory::read() })
     }
 
     fn functions(to: Functions<HeapState>) -> Functions<HeapState> {
@@ -177,6 +213,12 @@ impl Skill for HeapSkill {
                 .when(&self.jemalloc),
             Source::live("/proc/self/status", "The process's memory by kind.", "20 µs a second")
                 .when(&ProcessMemory::read_status()),
+            Source::live(
+                "mallinfo2",
+                "How much of the C library's heap is free.",
+                "up to 130 ms of its locks, when asked",
+            )
+            .when(&self.c_heap()),
         ]
     }
 

@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use lens_core::{CallError, Reading};
 
+use crate::config::Configuration;
 use crate::history::HeapHistory;
-use crate::process::ProcessMemory;
+use crate::process::{CHeap, ProcessMemory};
 use crate::snapshot::{Mutexes, SizeClasses, Snapshot};
 
 /// The heap at one instant.
@@ -13,6 +14,8 @@ use crate::snapshot::{Mutexes, SizeClasses, Snapshot};
 pub struct HeapState {
     /// What jemalloc says; why not, where it is not Rust's allocator.
     pub jemalloc: Reading<JemallocState>,
+    /// What the C library's allocator says of itself; only where the service allowed to ask.
+    pub c_heap: Reading<CHeap>,
     /// What the kernel says.
     pub process: Reading<ProcessMemory>,
 }
@@ -28,6 +31,8 @@ pub struct JemallocState {
     pub snapshot: Snapshot,
     /// jemalloc's own locks, read right after the statistics.
     pub mutexes: Mutexes,
+    /// How jemalloc was built and set up.
+    pub configuration: Configuration,
     /// The last minute and hour of each class and arena.
     pub history: HeapHistory,
 }

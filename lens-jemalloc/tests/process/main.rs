@@ -4,7 +4,8 @@
 
 #![expect(clippy::unwrap_used, reason = "these are tests, whatever their harness")]
 
-mod rates;
+mod diagnose;
+mod foreign;
 mod stats;
 mod watch;
 
@@ -34,8 +35,24 @@ macro_rules! cases {
 }
 
 const CASES: &[Case] = cases![
+    diagnose::a_burst_that_a_background_thread_gives_back_is_no_cause(
+        "background_thread:true,dirty_decay_ms:1000,oversize_threshold:0"
+    ),
+    diagnose::a_burst_that_nobody_gives_back_is_undecayed("dirty_decay_ms:6000,oversize_threshold:0"),
+    diagnose::arenas_that_threads_left_are_idle("narenas:9,dirty_decay_ms:6000,oversize_threshold:0"),
+    diagnose::a_leak_is_named_with_its_size_class(""),
+    diagnose::slabs_that_few_blocks_keep_are_named(""),
+    diagnose::pages_that_were_only_offered_are_muzzy("dirty_decay_ms:100,muzzy_decay_ms:60000,oversize_threshold:0"),
+    diagnose::caches_of_many_threads_are_named(""),
+    diagnose::a_page_more_for_each_block_is_named(""),
+    diagnose::memory_that_jemalloc_does_not_know_is_foreign(""),
+    diagnose::memory_that_nobody_touched_costs_nothing(""),
+    diagnose::coming_and_going_is_healthy(""),
     stats::what_the_service_holds_is_live_and_what_it_frees_is_not(""),
-    rates::rates_are_what_leaves_the_arenas_and_comes_back_a_second(""),
+    stats::rates_are_what_leaves_the_arenas_and_comes_back_a_second(""),
+    stats::the_parts_of_the_memory_add_up_to_what_is_in_memory(""),
+    stats::options_that_somebody_set_come_first("dirty_decay_ms:4321,tcache_max:4096"),
+    stats::a_contended_lock_shows_its_waits(""),
 ];
 
 /// How many run at once: they mostly wait.
