@@ -15,11 +15,13 @@ pub mod process;
 mod skill;
 pub mod snapshot;
 mod state;
+mod track;
 
 #[cfg(test)]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-pub use ffi::thread::ThreadCounters;
+pub use ffi::thread::{ThreadCounters, counter_addresses};
 pub use skill::{C_HEAP_INTERVAL, HeapSkill};
 pub use state::{HeapState, JemallocState};
+pub use track::{Allocations, TrackAllocations, Tracked, track_allocations};

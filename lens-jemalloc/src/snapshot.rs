@@ -281,7 +281,7 @@ impl Reader {
     /// [`Unavailable::NotGlobalAllocator`] if a block that Rust allocates does not show in jemalloc's counters;
     /// [`Unavailable::NotCompiledIn`] if jemalloc was built without statistics.
     pub fn start() -> Reading<Self> {
-        if !ThreadCounters::resolve().is_some_and(|counters| counters.counts_rust()) {
+        if ThreadCounters::current().is_none() {
             return Err(Unavailable::NotGlobalAllocator);
         }
         has_statistics(number::<u8>(c"config.stats"))?;

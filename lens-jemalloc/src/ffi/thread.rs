@@ -1,9 +1,11 @@
 //! jemalloc's two counters of the calling thread. Separate because they are read through pointers, in the service's own
 //! threads, at every poll.
 
+use std::cell::Cell;
 use std::hint::black_box;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use tikv_jemalloc_ctl::raw;
 
@@ -22,6 +24,21 @@ use tikv_jemalloc_ctl::raw;
 /// # Cost
 ///
 /// 50 ns once for a thread, then one load for each counter.
+///
+/// # Examples
+///
+/// ```
+/// use lens_jemalloc::ThreadCounters;
+///
+/// #[global_allocator]
+/// static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+///
+/// let counters = ThreadCounters::current().expect("jemalloc is the global allocator");
+/// let before = counters.allocated();
+/// let kilobyte = vec![0_u8; 1000];
+/// assert_eq!(counters.allocated() - before, 1024);
+/// # drop(kilobyte);
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct ThreadCounters {
     allocated: NonNull<u64>,
@@ -30,9 +47,48 @@ pub struct ThreadCounters {
     of_this_thread: PhantomData<*const u64>,
 }
 
+thread_local! {
+    // Without a destructor: it can be read until the thread is gone.
+    static COUNTERS: Cell<Option<ThreadCounters>> = const { Cell::new(None) };
+}
+
+/// Whether jemalloc is Rust's allocator, which never changes.
+static IS_GLOBAL: AtomicU8 = AtomicU8::new(UNKNOWN);
+const UNKNOWN: u8 = 0;
+const NO: u8 = 1;
+const YES: u8 = 2;
+
 impl ThreadCounters {
-    /// The calling thread's counters; `None` if jemalloc does not answer. They count nothing where jemalloc is linked but
-    /// not the global allocator: see [`current`](Self::current).
+    /// The calling thread's counters; `None` where jemalloc is not Rust's global allocator, for then they count
+    /// something else.
+    ///
+    /// # Cost
+    ///
+    /// A load from thread-local storage, after the thread's first call.
+    #[inline]
+    #[must_use]
+    pub fn current() -> Option<Self> {
+        match COUNTERS.get() {
+            None if IS_GLOBAL.load(Ordering::Relaxed) == NO => None,
+            None => Self::look_up(),
+            known => known,
+        }
+    }
+
+    #[cold]
+    fn look_up() -> Option<Self> {
+        let found = Self::resolve()?;
+        if IS_GLOBAL.load(Ordering::Relaxed) == UNKNOWN {
+            IS_GLOBAL.store(if found.counts_rust() { YES } else { NO }, Ordering::Relaxed);
+        }
+        if IS_GLOBAL.load(Ordering::Relaxed) == NO {
+            return None;
+        }
+        COUNTERS.set(Some(found));
+        Some(found)
+    }
+
+    /// The calling thread's counters, whatever they count; `None` if jemalloc does not answer.
     pub(crate) fn resolve() -> Option<Self> {
         // SAFETY: manual: "thread.allocatedp (uint64_t *) r-"; any bit pattern is a pointer.
         let allocated = unsafe { raw::read::<*mut u64>(b"thread.allocatedp\0") }.ok()?;
@@ -76,4 +132,12 @@ impl ThreadCounters {
         drop(black_box(Box::new([black_box(0_u8); PROBE])));
         self.allocated().wrapping_sub(before) >= PROBE as u64
     }
+}
+
+/// The addresses of the calling thread's two counters, allocated and freed: [`ThreadCounters::addresses`] as a plain function
+/// for code that knows nothing of jemalloc, such as hooks around each poll. `None` where jemalloc is not Rust's global
+/// allocator.
+#[must_use]
+pub fn counter_addresses() -> Option<(*const u64, *const u64)> {
+    ThreadCounters::current().map(|counters| counters.addresses())
 }

@@ -109,7 +109,7 @@ fn a_thousand_snapshots_allocate_nothing() {
     snapshot.arenas.reserve(64);
     reader.read(&mut snapshot).unwrap();
     ProcessMemory::read_status().unwrap();
-    let counters = ThreadCounters::resolve().unwrap();
+    let counters = ThreadCounters::current().unwrap();
     let before = (counters.allocated(), counters.deallocated());
     for _ in 0..1000 {
         reader.read(&mut snapshot).unwrap();
