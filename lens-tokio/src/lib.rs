@@ -8,15 +8,18 @@ mod flavour;
 mod instrument;
 pub mod runtime;
 pub mod stack;
+pub mod stalls;
 #[allow(dead_code, reason = "stable tokio has no task hooks, which are what writes the table")]
 mod sync;
 #[allow(dead_code, reason = "stable tokio has no task hooks, which are what writes the table")]
 mod table;
 pub mod tasks;
+mod threads;
 
 pub use builder::Builder;
 pub use flavour::TOKIO_UNSTABLE;
 pub use instrument::instrument;
 pub use runtime::{RuntimeSkill, RuntimeState, Runtimes, TaskMonitors};
+pub use stalls::{StallsSkill, Watchdog};
 pub use table::Ticker;
 pub use tasks::{TasksSkill, ticker};

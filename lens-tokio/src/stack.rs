@@ -27,10 +27,14 @@ use linux as platform;
 
 use platform::syscall_name;
 pub use platform::{Sample, StackReader};
+pub(crate) use platform::{Scheduled, is_waiting, scheduled};
 pub use symbols::{Frame, MAX_SYMBOLS, Origin, Resolved, Symbolizer};
 
 /// The most frames of one stack that are kept, from the innermost on.
 pub const MAX_FRAMES: usize = 128;
+
+/// How many bytes of unwind tables are copied at most. A service has about a tenth of its code's size.
+pub const MAX_TABLES_BYTES: usize = 24 * 1024 * 1024;
 
 /// How long a running thread may take to be sampled. One that gets no sample in that time spends it in kernel code, or
 /// gets no processor.
@@ -70,6 +74,10 @@ impl Stack {
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.is_complete
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.addresses.len() * size_of::<Address>()
     }
 
     /// The name of the system call that the thread waited in: `"futex"`.

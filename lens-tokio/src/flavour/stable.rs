@@ -2,3 +2,4 @@
 
 pub(crate) mod hooks;
 pub(crate) mod metrics;
+pub(crate) mod threads;

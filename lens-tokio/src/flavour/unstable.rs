@@ -3,3 +3,4 @@
 mod builder;
 pub(crate) mod hooks;
 pub(crate) mod metrics;
+pub(crate) mod threads;

@@ -34,6 +34,20 @@ impl StackReader {
         match self.0 {}
     }
 
+    /// # Errors
+    ///
+    /// None: there is no reader.
+    pub fn look_if_waiting(&mut self, _tid: u32) -> Reading<Option<Stack>> {
+        match self.0 {}
+    }
+
+    /// # Errors
+    ///
+    /// None: there is no reader.
+    pub fn can_sample(&self) -> Reading<()> {
+        match self.0 {}
+    }
+
     /// None: there is no reader.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
@@ -50,14 +64,7 @@ impl Sample {
     }
 }
 
-/// What a thread is doing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Doing {
-    Running,
-    Waiting { call: Option<u32> },
-}
-
-pub(crate) fn doing(_tid: u32) -> io::Result<Doing> {
+pub(crate) fn is_waiting(_tid: u32) -> io::Result<bool> {
     Err(io::ErrorKind::Unsupported.into())
 }
 

@@ -23,6 +23,7 @@ use super::{Address, LoadedFile, Look, MAX_FRAMES, SAMPLE_DEADLINE, Stack};
 
 pub(super) use debug::{Arena, Files};
 pub(crate) use syscalls::name as syscall_name;
+pub(crate) use waiting::{Scheduled, is_waiting, scheduled};
 
 /// How often it is looked for code that was loaded meanwhile.
 const RELOAD: Duration = Duration::from_secs(10);
@@ -86,6 +87,30 @@ impl StackReader {
             }
         }
         Ok(Look::Moving)
+    }
+
+    /// Takes the stack of the thread `tid` of this process if it waits in the kernel, and leaves it alone if it runs.
+    ///
+    /// Cost: 20 to 100 µs of the caller; the thread itself does nothing.
+    ///
+    /// # Errors
+    ///
+    /// The thread is gone.
+    pub fn look_if_waiting(&mut self, tid: u32) -> Reading<Option<Stack>> {
+        match waiting::walk(tid, &self.memory, &self.modules, &mut self.context, &mut self.buffer) {
+            Ok(walk) => Ok(Some(self.stack(&walk))),
+            Err(Miss::Moved | Miss::Running) => Ok(None),
+            Err(Miss::Refused(error)) => Err(Unavailable::failed(format!("/proc/self/task/{tid}: {error}"))),
+        }
+    }
+
+    /// Whether running threads can be sampled: asked of the calling thread.
+    ///
+    /// # Errors
+    ///
+    /// What would allow it.
+    pub fn can_sample(&self) -> Reading<()> {
+        Pending::ask(rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs()).map(|_| ())
     }
 
     /// Bytes of the unwind tables.

@@ -58,6 +58,13 @@ impl Resolved {
     pub fn frames(&self) -> Option<&Arc<[Frame]>> {
         self.frames.get()
     }
+
+    /// Bytes that it takes.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        let frames = self.frames.get().map_or(0, |frames| frames.iter().map(Frame::memory_bytes).sum());
+        size_of::<Self>() + self.stack.memory_bytes() + frames
+    }
 }
 
 /// Resolves stacks. A clone is the same one.

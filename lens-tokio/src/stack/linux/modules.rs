@@ -9,11 +9,9 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::super::MAX_TABLES_BYTES;
 use super::LoadedFile;
 use super::memory::Memory;
-
-/// How many bytes of unwind tables are copied at most. A service has about a tenth of its code's size.
-const MAX_TABLES: usize = 24 * 1024 * 1024;
 
 /// A loaded file's code.
 #[derive(Debug)]
@@ -51,7 +49,7 @@ impl Module {
 pub(crate) fn read(memory: &Memory, before: &[Module]) -> io::Result<Vec<Module>> {
     let maps = std::fs::read("/proc/self/maps")?;
     let mut modules = Vec::new();
-    let mut left = MAX_TABLES;
+    let mut left = MAX_TABLES_BYTES;
     for map in String::from_utf8_lossy(&maps).lines().filter_map(Mapping::parse) {
         // A loaded file begins with its header, mapped from offset 0; other mappings of it follow.
         if map.offset == 0

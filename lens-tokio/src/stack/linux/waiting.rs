@@ -51,6 +51,15 @@ pub(crate) fn doing(tid: u32) -> io::Result<Doing> {
     Ok(Doing::Waiting { call, sp, pc, line })
 }
 
+/// Whether the thread `tid` of this process waits in the kernel, and does not run or want to.
+///
+/// # Errors
+///
+/// There is no such thread, or the process may not look.
+pub(crate) fn is_waiting(tid: u32) -> io::Result<bool> {
+    Ok(doing(tid)? != Doing::Running)
+}
+
 /// How long the thread ran, how long it waited for a processor, and how often it was given one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Scheduled {

@@ -1,0 +1,118 @@
+//! Takes the stack of a stalled thread for the watchdog, which must not wait: a running thread's sample comes ticks later.
+//! Separate because both kinds of stalls need it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use lens_core::{Reading, Unavailable};
+
+use crate::stack::{Look, Resolved, Sample, Stack, StackReader, Symbolizer};
+
+use super::log::{Suspect, Taken};
+use crate::threads;
+
+/// After how long without a sample it is looked again: the thread may wait by then.
+const AGAIN: Duration = Duration::from_millis(5);
+
+/// How many threads are looked at for a worker whose thread is not known.
+const MAX_SUSPECTS: usize = 16;
+
+#[derive(Debug)]
+pub(super) struct Looker {
+    reader: Reading<StackReader>,
+    symbolizer: Symbolizer,
+}
+
+/// A stack that is being taken.
+#[derive(Debug)]
+pub(super) struct Taking {
+    tid: u32,
+    tries: u32,
+    sample: Option<(Sample, Instant)>,
+}
+
+impl Looker {
+    pub(super) fn new(symbolizer: Symbolizer) -> Self {
+        Self { reader: StackReader::new(), symbolizer }
+    }
+
+    /// Whether stacks of waiting threads can be taken, and of running ones.
+    pub(super) fn readings(&self) -> (Reading<()>, Reading<()>) {
+        match &self.reader {
+            Ok(reader) => (Ok(()), reader.can_sample()),
+            Err(reason) => (Err(reason.clone()), Err(reason.clone())),
+        }
+    }
+
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.reader.as_ref().map_or(0, StackReader::memory_bytes)
+    }
+
+    /// Goes on to take the stack; `None` while it is not there.
+    pub(super) fn take(&mut self, taking: &mut Taking) -> Option<Taken> {
+        const TRIES: u32 = 8;
+        let reader = match &mut self.reader {
+            Ok(reader) => reader,
+            Err(reason) => return Some(Taken::Unavailable(reason.clone())),
+        };
+        if let Some((sample, since)) = &mut taking.sample {
+            match sample.poll(reader) {
+                Ok(Some(stack)) => return Some(self.resolve(stack)),
+                Ok(None) if since.elapsed() < AGAIN => return None,
+                Ok(None) => *since = Instant::now(),
+                Err(reason) => return Some(Taken::Unavailable(reason)),
+            }
+            // Still asked for, and if the thread waits by now, its stack is there at once.
+            return match reader.look_if_waiting(taking.tid) {
+                Ok(Some(stack)) => Some(self.resolve(stack)),
+                Ok(None) => None,
+                Err(reason) => Some(Taken::Unavailable(reason)),
+            };
+        }
+        match reader.look(taking.tid) {
+            Ok(Look::Stack(stack)) => Some(self.resolve(stack)),
+            Ok(Look::Running(sample)) => {
+                taking.sample = Some((sample, Instant::now()));
+                None
+            }
+            Ok(Look::Moving) if taking.tries < TRIES => {
+                taking.tries += 1;
+                None
+            }
+            Ok(Look::Moving) => Some(Taken::Unavailable(Unavailable::failed(
+                "the thread goes in and out of system calls too quickly for its stack to be read",
+            ))),
+            Err(reason) => Some(Taken::Unavailable(reason)),
+        }
+    }
+
+    /// The stacks of those tokio workers that wait in the kernel and are not known to be another worker. A running one is
+    /// left out.
+    pub(super) fn suspects(&mut self, is_known: impl Fn(u32) -> bool) -> Taken {
+        let reader = match &mut self.reader {
+            Ok(reader) => reader,
+            Err(reason) => return Taken::Unavailable(reason.clone()),
+        };
+        let mut suspects = Vec::new();
+        for (tid, thread) in threads::named("tokio-rt-worker") {
+            if is_known(tid) || suspects.len() == MAX_SUSPECTS {
+                continue;
+            }
+            if let Ok(Some(stack)) = reader.look_if_waiting(tid) {
+                suspects.push(Suspect { tid, thread, stack: self.symbolizer.resolve(stack) });
+            }
+        }
+        Taken::OneOf(suspects)
+    }
+
+    fn resolve(&self, stack: Stack) -> Taken {
+        let resolved: Arc<Resolved> = self.symbolizer.resolve(stack);
+        Taken::Stack(resolved)
+    }
+}
+
+impl Taking {
+    pub(super) fn new(tid: u32) -> Self {
+        Self { tid, tries: 0, sample: None }
+    }
+}

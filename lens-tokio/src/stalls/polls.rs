@@ -1,0 +1,210 @@
+//! Finds polls that last too long, over the slots that the task hooks write. Separate because this is the exact form, and
+//! [`workers`](super::workers) the weak one.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use lens_core::Timestamp;
+use tokio::runtime::Handle;
+
+use crate::instrument::TABLE;
+use crate::stack::{Scheduled, is_waiting, scheduled};
+use crate::table::slot::{Running, Slot};
+use crate::tasks::place::place;
+use crate::threads;
+
+use super::log::{Stall, Taken};
+use super::looker::Taking;
+use super::rows::StallKind;
+use super::watchdog::{Context, Runtime};
+use super::{TICK, workers};
+
+/// Everything that threads poll, as of the last look.
+#[derive(Debug, Default)]
+pub(super) struct Polls {
+    /// By the slot's address: slots are never freed.
+    seen: HashMap<usize, Poll>,
+}
+
+/// One poll, from when it was first seen.
+#[derive(Debug)]
+struct Poll {
+    running: Running,
+    tid: Option<u32>,
+    first_seen: Instant,
+    first_seen_at: Timestamp,
+    patience: Patience,
+    stall: Option<(u64, Option<Taking>)>,
+}
+
+impl Poll {
+    /// A task is polled once at a time, and a thread polls one after the other: with the same start, it is the same poll,
+    /// or one that started before the last look as well.
+    fn is(&self, running: &Running) -> bool {
+        (self.running.task, self.running.started_ms, self.running.depth)
+            == (running.task, running.started_ms, running.depth)
+    }
+}
+
+/// Tells a thread that is slow from one that gets no processor.
+#[derive(Debug, Default)]
+pub(super) struct Patience {
+    since: Option<(Instant, Option<Scheduled>)>,
+    pub(super) is_starved: bool,
+    pub(super) cpu_wait: Option<Duration>,
+}
+
+impl Patience {
+    /// Whether the thread had the chance to move on for `long`, up to a tick, since this was first asked.
+    pub(super) fn is_over(&mut self, tid: Option<u32>, long: Duration, now: Instant) -> bool {
+        let read = || tid.and_then(|tid| scheduled(tid).ok());
+        let Some((since, before)) = self.since else {
+            self.since = Some((now, read()));
+            return false;
+        };
+        let mut had = now.saturating_duration_since(since);
+        // What is not known is not held against the system.
+        if let (Some(tid), Some(before), Some(after)) = (tid, before, read()) {
+            let waited = Duration::from_nanos(after.waited_ns.saturating_sub(before.waited_ns));
+            self.cpu_wait = Some(waited);
+            had = match is_waiting(tid) {
+                Ok(true) => had.saturating_sub(waited),
+                // It runs or waits for a processor, and the kernel adds up a wait when it ends.
+                Ok(false) => Duration::from_nanos(after.ran_ns.saturating_sub(before.ran_ns)),
+                Err(_) => had,
+            };
+        }
+        self.is_starved = had < long.saturating_sub(TICK);
+        !self.is_starved
+    }
+}
+
+impl Polls {
+    /// Looks at all slots; gives whether some poll is worth looking at again soon.
+    pub(super) fn look(&mut self, context: &mut Context<'_>, runtimes: &[Runtime]) -> bool {
+        let mut is_alert = false;
+        for slot in TABLE.slots.iter() {
+            let key = std::ptr::from_ref(slot).addr();
+            // Of polls inside each other, the innermost is the one that the thread is in.
+            let running = slot.running().into_iter().next().filter(|_| slot.thread().is_alive());
+            let Some(running) = running else {
+                if let Some(poll) = self.seen.remove(&key) {
+                    poll.end(context);
+                }
+                continue;
+            };
+            match self.seen.get_mut(&key) {
+                Some(poll) if poll.is(&running) => {
+                    poll.again(context, slot, runtimes);
+                    is_alert |= !matches!(poll.stall, Some((_, None)));
+                }
+                _ => {
+                    let poll = Poll {
+                        running,
+                        tid: slot.thread().os_id(),
+                        first_seen: context.now,
+                        first_seen_at: Timestamp::now(),
+                        patience: Patience::default(),
+                        stall: None,
+                    };
+                    if let Some(before) = self.seen.insert(key, poll) {
+                        before.end(context);
+                    }
+                }
+            }
+        }
+        is_alert
+    }
+}
+
+impl Poll {
+    fn again(&mut self, context: &mut Context<'_>, slot: &Slot, runtimes: &[Runtime]) {
+        let age = context.now.saturating_duration_since(self.first_seen);
+        let is_over = self.patience.is_over(self.tid, context.threshold, context.now);
+        if self.stall.is_none() {
+            if age < context.threshold || !is_over {
+                return;
+            }
+            let kind = self.kind(slot, runtimes);
+            let site = self.running.site.and_then(|site| TABLE.sites.get(site));
+            let runtime = runtime_of(slot, runtimes);
+            let id = context.log().open(Stall {
+                id: 0,
+                kind,
+                task: Some(self.running.task),
+                spawn_place: site.map(|site| place(site.place)),
+                runtime: runtime.and_then(|runtime| runtime.handle.name().map(str::to_owned)),
+                worker: slot.thread().worker(),
+                tid: self.tid,
+                thread: self.tid.and_then(threads::name),
+                started_at: self.first_seen_at,
+                duration: age,
+                cpu_wait: None,
+                ended: None,
+                stack: Taken::NotYet,
+            });
+            self.stall = Some((id, self.tid.map(Taking::new)));
+        }
+        let kind = self.kind(slot, runtimes);
+        let Some((id, taking)) = &mut self.stall else { return };
+        let taken = taking.as_mut().and_then(|taking| context.looker.take(taking));
+        if taken.is_some() {
+            *taking = None;
+        }
+        let mut log = context.log();
+        let Some(stall) = log.get(*id) else { return };
+        stall.kind = kind;
+        stall.duration = age;
+        stall.cpu_wait = self.patience.cpu_wait;
+        if let Some(taken) = taken {
+            stall.stack = taken;
+        }
+    }
+
+    fn kind(&self, slot: &Slot, runtimes: &[Runtime]) -> StallKind {
+        if self.is_in_place(slot, runtimes) { StallKind::BlockInPlace } else { StallKind::Poll }
+    }
+
+    /// Whether the thread has handed its worker over (`block_in_place`): no worker of its runtime is this thread. Polls
+    /// inside of that belong to another runtime, and stall it.
+    fn is_in_place(&self, slot: &Slot, runtimes: &[Runtime]) -> bool {
+        let is_multi =
+            |runtime: &&Runtime| runtime.handle.runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread;
+        let (Some(runtime), Some(thread), 1) =
+            (runtime_of(slot, runtimes).filter(is_multi), slot.thread().std_id(), self.running.depth)
+        else {
+            return false;
+        };
+        workers::threads(&runtime.handle).is_ok_and(|workers| !workers.contains(&thread))
+    }
+
+    fn end(self, context: &mut Context<'_>) {
+        match self.stall {
+            Some((id, _)) => {
+                let mut log = context.log();
+                if let Some(stall) = log.get(id) {
+                    stall.duration = context.now.saturating_duration_since(self.first_seen).max(stall.duration);
+                }
+                log.close(id, context.now);
+            }
+            None if self.patience.is_starved
+                && context.now.saturating_duration_since(self.first_seen) >= context.threshold =>
+            {
+                context.log().starved_total += 1;
+            }
+            None => {}
+        }
+    }
+}
+
+fn runtime_of<'a>(slot: &Slot, runtimes: &'a [Runtime]) -> Option<&'a Runtime> {
+    let id = slot.thread().runtime()?;
+    runtimes.iter().find(|runtime| runtime.id == id)
+}
+
+/// A runtime, by the number that slots know it by.
+impl Runtime {
+    pub(super) fn new(handle: &Handle) -> Self {
+        Self { id: crate::instrument::number_of(&handle.id()), handle: handle.clone() }
+    }
+}

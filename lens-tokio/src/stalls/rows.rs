@@ -1,0 +1,227 @@
+//! What the skill shows of a stall. Separate because it is the wire: plain data, frozen when the skill is collected.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lens_core::time::millis;
+use lens_core::{OrUnavailable, Timestamp, Unavailable};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::stack::{Frame, Origin, Resolved};
+
+use super::log::{Stall, Suspect, Taken};
+use super::watchdog::Shared;
+
+/// How long a collection waits for the functions of stacks that were just taken.
+const SYMBOLS: Duration = Duration::from_millis(100);
+
+/// The stalls of one instant.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StallsState {
+    /// Those that go on, the longest first.
+    pub now: Vec<StallRow>,
+    /// Those that ended, the newest first.
+    pub past: Vec<StallRow>,
+}
+
+/// What kind of stall it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StallKind {
+    /// One poll of a task keeps a worker.
+    Poll,
+    /// The task has handed its worker over to another thread: legitimate, and no stall of the runtime.
+    BlockInPlace,
+    /// A worker is not parked and publishes nothing: it is in one long poll or in a few long ones. Which task is not known.
+    NoProgress,
+}
+
+/// One stall.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct StallRow {
+    /// `poll`: one poll of a task. `block_in_place`: legitimate. `no_progress`: the worker publishes nothing; the task is
+    /// not known.
+    pub kind: StallKind,
+    /// The task's id; absent where hooks do not tell.
+    pub task_id: Option<u64>,
+    /// Where the task was spawned, `"src/cart.rs:41:9"`; absent where hooks do not tell.
+    pub spawn_place: Option<String>,
+    /// The name of the runtime, if it has one.
+    pub runtime: Option<String>,
+    /// Which worker of its runtime is stalled.
+    pub worker: Option<u32>,
+    /// The name of the thread, as the kernel keeps it (15 letters).
+    pub thread: Option<String>,
+    /// The operating system's id of the thread.
+    pub thread_id: Option<u32>,
+    /// When it was first seen: up to 5 ms after it began.
+    pub started_at: Timestamp,
+    /// How long it lasted, or lasts so far: up to 5 ms short at either end.
+    pub duration_ms: f64,
+    /// Whether it has ended.
+    pub is_over: bool,
+    /// How much of that time the thread was ready and got no processor; absent where the kernel does not tell.
+    pub cpu_wait_ms: Option<f64>,
+    /// The system call that the thread waited in when its stack was taken, `"futex"`; absent if it was computing.
+    pub waits_in: Option<String>,
+    /// The line of the service's own code that was running or had called, `"src/cart.rs:41"`: the innermost such frame.
+    pub place: Option<String>,
+    /// The function of that frame.
+    pub function: Option<String>,
+    /// The stack when the stall was found, innermost frame first.
+    pub frames: OrUnavailable<Vec<Frame>>,
+    /// Whether the stack reaches down to the thread's first function.
+    pub is_complete: Option<bool>,
+}
+
+/// The stalls of one spawn place.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct SiteStallsRow {
+    /// Where the stalled tasks were spawned; absent for workers without progress, of which the task is not known.
+    pub spawn_place: Option<String>,
+    /// How many stalls are kept of it, those that go on included.
+    pub count: u64,
+    /// How many of them go on.
+    pub stalled_now: u64,
+    /// How long they lasted together.
+    pub sum_ms: f64,
+    /// The longest of them.
+    pub longest_ms: f64,
+    /// When the latest began.
+    pub last_started_at: Timestamp,
+    /// Where the latest of them with a stack was stuck.
+    pub place: Option<String>,
+}
+
+/// The stalls that were stuck in the same place, called the same way.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct StackStallsRow {
+    /// The line of the service's own code; absent if the stack has none.
+    pub place: Option<String>,
+    /// The function of that line.
+    pub function: Option<String>,
+    /// The system call that the latest of them waited in.
+    pub waits_in: Option<String>,
+    /// How many stalls are kept of it, those that go on included.
+    pub count: u64,
+    /// How many of them go on.
+    pub stalled_now: u64,
+    /// How long they lasted together.
+    pub sum_ms: f64,
+    /// The longest of them.
+    pub longest_ms: f64,
+    /// When the latest began.
+    pub last_started_at: Timestamp,
+    /// Where the tasks were spawned, each once.
+    pub spawn_places: Vec<String>,
+    /// The stack of the latest, innermost frame first.
+    pub frames: OrUnavailable<Vec<Frame>>,
+}
+
+impl StallsState {
+    pub(super) fn freeze(shared: &Shared) -> Self {
+        let (now, past) = {
+            let log = shared.log();
+            (log.now(), log.past().cloned().collect::<Vec<_>>())
+        };
+        let stacks: Vec<Arc<Resolved>> = now.iter().chain(&past).flat_map(|stall| stall.stack.resolved()).collect();
+        shared.symbolizer.wait(&stacks, SYMBOLS);
+        Self { now: now.iter().map(StallRow::new).collect(), past: past.iter().map(StallRow::new).collect() }
+    }
+}
+
+impl Taken {
+    fn resolved(&self) -> Vec<Arc<Resolved>> {
+        match self {
+            Self::Stack(stack) => vec![Arc::clone(stack)],
+            Self::OneOf(suspects) => suspects.iter().map(|suspect| Arc::clone(&suspect.stack)).collect(),
+            Self::NotYet | Self::Unavailable(_) => Vec::new(),
+        }
+    }
+}
+
+impl StallRow {
+    fn new(stall: &Stall) -> Self {
+        let mut row = Self {
+            kind: stall.kind,
+            task_id: stall.task,
+            spawn_place: stall.spawn_place.clone(),
+            runtime: stall.runtime.clone(),
+            worker: stall.worker,
+            thread: stall.thread.clone(),
+            thread_id: stall.tid,
+            started_at: stall.started_at,
+            duration_ms: millis(stall.duration),
+            is_over: stall.ended.is_some(),
+            cpu_wait_ms: stall.cpu_wait.map(millis),
+            waits_in: None,
+            place: None,
+            function: None,
+            frames: OrUnavailable(Err(Unavailable::NotYet { until: "the stack is taken".into() })),
+            is_complete: None,
+        };
+        match &stall.stack {
+            Taken::NotYet => {}
+            Taken::Unavailable(reason) => row.frames = OrUnavailable(Err(reason.clone())),
+            Taken::Stack(stack) => row.show(stack),
+            Taken::OneOf(suspects) => row.choose(suspects),
+        }
+        row
+    }
+
+    fn show(&mut self, resolved: &Resolved) {
+        let stack = resolved.stack();
+        self.waits_in = stack.call();
+        self.is_complete = Some(stack.is_complete());
+        let Some(frames) = resolved.frames() else {
+            self.frames = not_resolved();
+            return;
+        };
+        if let Some(own) = own_frame(frames) {
+            self.place.clone_from(&own.place);
+            self.function = Some(own.function.clone());
+        }
+        self.frames = OrUnavailable(Ok(frames.to_vec()));
+    }
+
+    /// Shows the one thread that can be the stalled worker, if there is just one.
+    fn choose(&mut self, suspects: &[Suspect]) {
+        if suspects.iter().any(|suspect| suspect.stack.frames().is_none()) {
+            self.frames = not_resolved();
+            return;
+        }
+        let mut stalled =
+            suspects.iter().filter(|suspect| suspect.stack.frames().is_some_and(|frames| is_in_a_poll(frames)));
+        match (stalled.next(), stalled.next()) {
+            (Some(suspect), None) => {
+                self.thread = Some(suspect.thread.clone());
+                self.thread_id = Some(suspect.tid);
+                self.show(&suspect.stack);
+            }
+            _ => {
+                let how = "start the runtime with #[tokio::main(crate = \"lens\")] or call lens::instrument(&mut builder): \
+                           without that it is not known which thread is which worker";
+                self.frames = OrUnavailable(Err(Unavailable::NotEnabled { how: how.into() }));
+            }
+        }
+    }
+}
+
+fn not_resolved() -> OrUnavailable<Vec<Frame>> {
+    OrUnavailable(Err(Unavailable::NotYet { until: "the functions of the stack are looked up".into() }))
+}
+
+/// The innermost frame of the service's own code, or else of a dependency's.
+fn own_frame(frames: &[Frame]) -> Option<&Frame> {
+    let of = |origin| frames.iter().find(move |frame| frame.origin == origin);
+    of(Origin::Service).or_else(|| of(Origin::Dependency))
+}
+
+/// Whether the stack is a worker's that is not parked.
+fn is_in_a_poll(frames: &[Frame]) -> bool {
+    let has = |file: &str| frames.iter().any(|frame| frame.place.as_ref().is_some_and(|place| place.contains(file)));
+    has("/runtime/scheduler/multi_thread/worker.rs:")
+        && !has("/runtime/scheduler/multi_thread/park.rs:")
+        && !has("/runtime/park.rs:")
+}

@@ -1,0 +1,204 @@
+//! The thread that looks. Separate because it is the only thing here that runs all the time: everything else is called
+//! from it, or reads what it wrote.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use lens_core::{Error, Reading, Store, Unavailable};
+use tokio::runtime::Handle;
+
+use crate::stack::Symbolizer;
+
+use super::log::Log;
+use super::looker::Looker;
+use super::polls::Polls;
+use super::workers::Workers;
+use super::{ALERT_TICK, MAX_PAST, StallsSkill, THRESHOLD, TICK};
+
+/// How often it is asked which runtimes there are.
+const RUNTIMES: Duration = Duration::from_millis(100);
+
+/// What counts as a stall.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// A poll that lasts longer is a stall.
+    pub threshold: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { threshold: THRESHOLD }
+    }
+}
+
+/// The runtimes that are watched for workers without progress, and whose workers tell a `block_in_place` from a stall.
+pub trait WatchedRuntimes: Send + 'static {
+    /// Those that are there now. Asked ten times a second.
+    fn handles(&self) -> Vec<Handle>;
+}
+
+impl WatchedRuntimes for Vec<Handle> {
+    fn handles(&self) -> Vec<Handle> {
+        self.clone()
+    }
+}
+
+/// The thread `lens-watchdog`: looks at what every thread polls, and drives the clock of the task table. Dropping it ends
+/// the thread.
+///
+/// Cost: about 0.2 % of a core, more while a stall lasts.
+#[derive(Debug)]
+pub struct Watchdog {
+    shared: Arc<Shared>,
+    stop: Option<(Sender<()>, JoinHandle<()>)>,
+}
+
+/// What the skill reads.
+#[derive(Debug)]
+pub(super) struct Shared {
+    log: Mutex<Log>,
+    pub(super) symbolizer: Symbolizer,
+    pub(super) threshold: Duration,
+    /// Whether stacks of waiting threads can be taken, and of running ones.
+    pub(super) waiting: Reading<()>,
+    pub(super) running: Reading<()>,
+    tables_bytes: usize,
+    is_watching: AtomicBool,
+}
+
+impl Shared {
+    pub(super) fn log(&self) -> MutexGuard<'_, Log> {
+        // Nothing panics while it is held.
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// # Errors
+    ///
+    /// The thread has ended.
+    pub(super) fn reading(&self) -> Reading<()> {
+        if self.is_watching.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        Err(Unavailable::failed("the thread lens-watchdog has ended"))
+    }
+
+    pub(super) fn stores(&self) -> Vec<Store> {
+        let log = self.log();
+        vec![
+            Store {
+                name: "past stalls".into(),
+                len_count: log.past_len() as u64,
+                cap_count: MAX_PAST as u64,
+                memory_bytes: log.memory_bytes() as u64,
+                dropped_total: log.dropped_total,
+            },
+            self.symbolizer.store(),
+            Store {
+                name: "unwind tables".into(),
+                len_count: self.tables_bytes as u64,
+                cap_count: crate::stack::MAX_TABLES_BYTES as u64,
+                memory_bytes: self.tables_bytes as u64,
+                dropped_total: 0,
+            },
+        ]
+    }
+}
+
+/// A runtime, and the number that slots know it by.
+#[derive(Debug)]
+pub(super) struct Runtime {
+    pub(super) id: u64,
+    pub(super) handle: Handle,
+}
+
+/// One look.
+pub(super) struct Context<'a> {
+    pub(super) now: Instant,
+    pub(super) threshold: Duration,
+    pub(super) looker: &'a mut Looker,
+    shared: &'a Shared,
+}
+
+impl<'a> Context<'a> {
+    pub(super) fn log(&self) -> MutexGuard<'a, Log> {
+        self.shared.log()
+    }
+}
+
+impl Watchdog {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    ///
+    /// The system gives no thread.
+    pub fn start(settings: Settings, runtimes: impl WatchedRuntimes) -> Result<Self, Error> {
+        let symbolizer = Symbolizer::new();
+        let mut looker = Looker::new(symbolizer.clone());
+        let (waiting, running) = looker.readings();
+        let shared = Arc::new(Shared {
+            log: Mutex::default(),
+            symbolizer,
+            threshold: settings.threshold,
+            waiting,
+            running,
+            tables_bytes: looker.memory_bytes(),
+            is_watching: AtomicBool::new(true),
+        });
+        let same = Arc::clone(&shared);
+        let (stop, stopped) = channel::<()>();
+        let thread = lens_core::threads::spawn("lens-watchdog", None, move || {
+            let _watching = Watching(&same);
+            let mut ticker = crate::tasks::ticker();
+            let mut polls = Polls::default();
+            let mut workers = Workers::default();
+            let mut watched: (Instant, Vec<Runtime>) = (Instant::now(), known(&runtimes));
+            loop {
+                ticker.tick();
+                let now = Instant::now();
+                if now.saturating_duration_since(watched.0) >= RUNTIMES {
+                    watched = (now, known(&runtimes));
+                }
+                let threshold = same.threshold;
+                let mut context = Context { now, threshold, looker: &mut looker, shared: &same };
+                let is_alert = polls.look(&mut context, &watched.1) | workers.look(&mut context, &watched.1);
+                match stopped.recv_timeout(if is_alert { ALERT_TICK } else { TICK }) {
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
+                }
+            }
+        })?;
+        Ok(Self { shared, stop: Some((stop, thread)) })
+    }
+
+    /// The skill that shows what it saw.
+    #[must_use]
+    pub fn skill(&self) -> StallsSkill {
+        StallsSkill { shared: Some(Arc::clone(&self.shared)) }
+    }
+}
+
+/// Says so when the thread ends.
+struct Watching<'a>(&'a Shared);
+
+impl Drop for Watching<'_> {
+    fn drop(&mut self) {
+        self.0.is_watching.store(false, Ordering::Relaxed);
+    }
+}
+
+fn known(runtimes: &impl WatchedRuntimes) -> Vec<Runtime> {
+    runtimes.handles().iter().map(Runtime::new).collect()
+}
+
+impl Drop for Watchdog {
+    fn drop(&mut self) {
+        if let Some((stop, thread)) = self.stop.take() {
+            drop(stop);
+            // A panic in it has been its end already.
+            let _ = thread.join();
+        }
+    }
+}

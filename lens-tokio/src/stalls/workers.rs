@@ -1,0 +1,206 @@
+//! Finds workers that make no progress, over tokio's own counters: what there is without task hooks, and for what the
+//! hooks do not see (the future of `block_on`, a `LocalSet`). Separate because it is the weak form: it names no task, and
+//! calls nothing blocked.
+//!
+//! A worker publishes its counters when it parks and every 61 polls. One that is not parked (an even count) and publishes
+//! nothing for a while is in one long poll, or in a few long ones.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use lens_core::{Reading, Timestamp};
+use tokio::runtime::{Handle, RuntimeFlavor};
+
+use crate::flavour::threads::worker_thread;
+use crate::instrument::{TABLE, number_of};
+use crate::table::slot::Slot;
+
+use super::log::{Stall, Taken};
+use super::looker::Taking;
+use super::polls::Patience;
+use super::rows::StallKind;
+use super::watchdog::{Context, Runtime};
+use super::{NO_PROGRESS, TICK};
+
+/// All workers, as of the last look.
+#[derive(Debug, Default)]
+pub(super) struct Workers {
+    seen: HashMap<(u64, usize), Worker>,
+}
+
+/// One worker, from when it last changed.
+#[derive(Debug)]
+struct Worker {
+    counters: Counters,
+    since: Instant,
+    since_at: Timestamp,
+    looked: Instant,
+    patience: Patience,
+    stall: Option<(u64, Option<Taking>)>,
+}
+
+/// What changes whenever a worker moves on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Counters {
+    parks_and_unparks: u64,
+    busy: Duration,
+    /// Polls of the worker's thread, where its hooks count them.
+    polls: u64,
+}
+
+/// The numbers of the threads that are the workers of a runtime.
+///
+/// # Errors
+///
+/// tokio tells only with `--cfg tokio_unstable`.
+pub(super) fn threads(runtime: &Handle) -> Reading<Vec<u64>> {
+    let metrics = runtime.metrics();
+    let threads = (0..metrics.num_workers()).map(|worker| worker_thread(&metrics, worker));
+    Ok(threads.collect::<Reading<Vec<_>>>()?.into_iter().flatten().map(|thread| number_of(&thread)).collect())
+}
+
+impl Workers {
+    /// Looks at all workers; gives whether one is worth looking at again soon.
+    pub(super) fn look(&mut self, context: &mut Context<'_>, runtimes: &[Runtime]) -> bool {
+        let mut is_alert = false;
+        for runtime in runtimes {
+            let metrics = runtime.handle.metrics();
+            // A runtime of one thread is driven by whoever calls `block_on`. That nobody does is no stall; that nobody
+            // does while tasks wait in its queue is.
+            let is_driven =
+                runtime.handle.runtime_flavor() == RuntimeFlavor::MultiThread || metrics.global_queue_depth() > 0;
+            for index in 0..metrics.num_workers() {
+                let slot = slot_of(runtime.id, index);
+                let counters = Counters {
+                    parks_and_unparks: metrics.worker_park_unpark_count(index),
+                    busy: metrics.worker_total_busy_duration(index),
+                    polls: slot.map_or(0, |slot| slot.totals().polls),
+                };
+                // A poll that hooks see is seen as one.
+                let is_seen = slot.is_some_and(|slot| !slot.running().is_empty());
+                let is_active = is_driven && counters.parks_and_unparks % 2 == 0 && !is_seen;
+                is_alert |= self.saw(context, runtime, index, slot, counters, is_active);
+            }
+        }
+        let now = context.now;
+        let gone = self.seen.extract_if(|_, worker| worker.looked != now);
+        for (_, worker) in gone {
+            worker.end(context);
+        }
+        is_alert
+    }
+
+    fn saw(
+        &mut self,
+        context: &mut Context<'_>,
+        runtime: &Runtime,
+        index: usize,
+        slot: Option<&Slot>,
+        counters: Counters,
+        is_active: bool,
+    ) -> bool {
+        let key = (runtime.id, index);
+        let worker = self.seen.entry(key).or_insert_with(|| Worker::new(counters, context.now));
+        worker.looked = context.now;
+        if !is_active || worker.counters != counters {
+            let before = std::mem::replace(worker, Worker::new(counters, context.now));
+            before.end(context);
+            return false;
+        }
+        worker.again(context, runtime, index, slot)
+    }
+}
+
+impl Worker {
+    fn new(counters: Counters, now: Instant) -> Self {
+        let patience = Patience::default();
+        Self { counters, since: now, since_at: Timestamp::now(), looked: now, patience, stall: None }
+    }
+
+    /// Whether it is suspect.
+    fn again(&mut self, context: &mut Context<'_>, runtime: &Runtime, index: usize, slot: Option<&Slot>) -> bool {
+        let age = context.now.saturating_duration_since(self.since);
+        if age < 2 * TICK {
+            return false;
+        }
+        let long = NO_PROGRESS.max(context.threshold);
+        let tid = slot.and_then(|slot| slot.thread().os_id());
+        let is_over = self.patience.is_over(tid, long / 2, context.now);
+        if self.stall.is_none() {
+            if age < long || !is_over {
+                return true;
+            }
+            let stack = match tid {
+                Some(_) => Taken::NotYet,
+                None => context.looker.suspects(is_slots),
+            };
+            let id = context.log().open(Stall {
+                id: 0,
+                kind: StallKind::NoProgress,
+                task: None,
+                spawn_place: None,
+                runtime: runtime.handle.name().map(str::to_owned),
+                worker: u32::try_from(index).ok(),
+                tid,
+                thread: tid.and_then(crate::threads::name),
+                started_at: self.since_at,
+                duration: age,
+                cpu_wait: None,
+                ended: None,
+                stack,
+            });
+            self.stall = Some((id, tid.map(Taking::new)));
+        }
+        let Some((id, taking)) = &mut self.stall else { return false };
+        let taken = taking.as_mut().and_then(|taking| context.looker.take(taking));
+        if taken.is_some() {
+            *taking = None;
+        }
+        let mut log = context.log();
+        if let Some(stall) = log.get(*id) {
+            stall.duration = age;
+            stall.cpu_wait = self.patience.cpu_wait;
+            if let Some(taken) = taken {
+                stall.stack = taken;
+            }
+        }
+        taking.is_some()
+    }
+
+    fn end(self, context: &mut Context<'_>) {
+        match self.stall {
+            Some((id, _)) => {
+                let mut log = context.log();
+                if let Some(stall) = log.get(id) {
+                    stall.duration = context.now.saturating_duration_since(self.since).max(stall.duration);
+                }
+                log.close(id, context.now);
+            }
+            None if self.patience.is_starved
+                && context.now.saturating_duration_since(self.since) >= context.threshold =>
+            {
+                context.log().starved_total += 1;
+            }
+            None => {}
+        }
+    }
+}
+
+/// The slot of the thread that is this worker, where thread hooks tell.
+fn slot_of(runtime: u64, index: usize) -> Option<&'static Slot> {
+    let is_worker = |slot: &&Slot| {
+        let thread = slot.thread();
+        thread.is_alive()
+            && thread.runtime() == Some(runtime)
+            && thread.worker().and_then(|worker| usize::try_from(worker).ok()) == Some(index)
+    };
+    // A thread that handed its worker over keeps its number until it parks again, so there may be two.
+    let mut found = TABLE.slots.iter().filter(is_worker);
+    let first = found.next()?;
+    found.next().is_none().then_some(first)
+}
+
+/// Whether it is known what the thread is.
+fn is_slots(tid: u32) -> bool {
+    TABLE.slots.iter().any(|slot| slot.thread().is_alive() && slot.thread().os_id() == Some(tid))
+}
