@@ -34,12 +34,9 @@ fn spawns_are_counted_exactly_and_without_the_canary() {
 fn blocking_pool_is_counted_exactly() {
     let runtime = Builder::new_multi_thread().worker_threads(2).max_blocking_threads(3).enable_all().build().unwrap();
     let lens = Lens::on("main", runtime.handle());
-    let pool = lens.one("blocking_pool");
-    assert_eq!(
-        (&pool["num_blocking_threads"], &pool["blocking_queue_depth"]),
-        (&json!(0), &json!(0)),
-        "workers are not of the pool"
-    );
+    // Workers wait in the pool's queue until they have started, and are not of the pool afterwards.
+    let pool = lens.wait_until("blocking_pool", |rows| rows[0]["blocking_queue_depth"] == 0).remove(0);
+    assert_eq!(pool["num_blocking_threads"], 0);
     let (release, held) = channel::<()>();
     let held = Arc::new(Mutex::new(held));
     for _ in 0..8 {

@@ -24,7 +24,7 @@ pub(super) fn add(to: Functions<RuntimeState>) -> Functions<RuntimeState> {
     )
     .rows(
         "workers",
-        "The workers, a row each: parked, busy or without progress, and the share of the window they were busy.",
+        "The workers, a row each: parked, busy or without progress, and the share of the window they were busy. The thread that called `block_on` of a multi_thread runtime, as `#[tokio::main]` does, is no worker.",
         "runtime.workers(last=\"10s\")",
         workers,
     )

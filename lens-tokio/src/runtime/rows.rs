@@ -128,7 +128,8 @@ pub struct BlockingPoolRow {
     pub num_idle_blocking_threads: OrUnavailable<u64>,
     /// Threads that work: the difference of the two.
     pub busy_blocking_threads: OrUnavailable<u64>,
-    /// Calls that wait for a thread: above 0 for longer, the pool is exhausted.
+    /// Calls that wait for a thread: above 0 for longer, the pool is exhausted. In a runtime that is just built, also
+    /// workers that have not started yet.
     pub blocking_queue_depth: OrUnavailable<u64>,
 }
 

@@ -54,6 +54,29 @@ fn all_workers_blocked_read_as_no_progress_within_a_second() {
 }
 
 #[test]
+fn worker_that_blocks_in_place_makes_progress_elsewhere() {
+    let runtime = two_workers();
+    let lens = Lens::on("main", runtime.handle());
+    let (entered, is_in) = channel();
+    let (release, held) = channel::<()>();
+    runtime.spawn(async move {
+        tokio::task::block_in_place(|| {
+            entered.send(()).unwrap();
+            let _ = held.recv();
+        });
+    });
+    is_in.recv().unwrap();
+    // The worker goes on, on another thread: it parks.
+    lens.wait_until("workers", |rows| states(rows) == ["parked", "parked"]);
+    let end = Instant::now() + Duration::from_millis(500);
+    while Instant::now() < end {
+        let rows = lens.ask("workers");
+        assert!(!states(&rows).contains(&"no_progress"), "{rows:#?}");
+    }
+    drop(release);
+}
+
+#[test]
 fn idle_runtime_never_lacks_progress() {
     let runtime = two_workers();
     let lens = Lens::on("main", runtime.handle());

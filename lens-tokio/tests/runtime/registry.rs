@@ -54,6 +54,20 @@ fn runtimes_without_a_name_are_numbered_and_a_name_is_given_once() {
 }
 
 #[test]
+fn local_runtime_is_watched_until_it_ends() {
+    let lens = Lens::new();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default()).unwrap();
+    assert_eq!(lens.runtimes.attach(Some("local"), runtime.handle().clone()), Attached::Yes);
+    runtime.block_on(async {
+        let task = tokio::task::spawn_local(std::future::pending::<()>());
+        assert_eq!(lens.one("stats")["num_alive_tasks"], 1);
+        task.abort();
+    });
+    drop(runtime);
+    lens.wait_until("ended", |rows| names(rows) == ["local"]);
+}
+
+#[test]
 fn ended_runtime_is_remembered_and_not_watched() {
     let runtime = two_workers();
     let lens = Lens::on("main", runtime.handle());
