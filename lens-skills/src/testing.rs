@@ -1,0 +1,62 @@
+//! Asks a skill's functions of a state that a test made. Separate because the tests of every skill ask alike, through
+//! the same path as a query.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use lens_core::registry::FrozenState;
+use lens_core::{About, Arguments, CallError, Recorder, RegistryBuilder, Skill, Timestamp, Unavailable};
+use serde::Serialize;
+use serde_json::Value;
+
+struct Frozen<S>(S);
+
+impl<S: Serialize + Send + Sync + 'static> FrozenState for Frozen<S> {
+    fn as_any(&self) -> &dyn Any {
+        &self.0
+    }
+
+    fn to_json(&self) -> serde_json::Result<Value> {
+        serde_json::to_value(&self.0)
+    }
+}
+
+/// The answer of `function`, as JSON, to arguments that are a JSON object.
+pub(crate) fn ask<S: Skill>(state: S::State, function: &str, arguments: Value) -> Result<Value, CallError> {
+    ask_at::<S>(Timestamp::now(), state, function, arguments)
+}
+
+/// The same, of a capture at `at`.
+pub(crate) fn ask_at<S: Skill>(
+    at: Timestamp,
+    state: S::State,
+    function: &str,
+    arguments: Value,
+) -> Result<Value, CallError> {
+    let mut builder = RegistryBuilder::new();
+    builder.unread::<S>(About::new("asked", "", ""), Unavailable::NeedsTokioUnstable).unwrap();
+    let registry = builder.build();
+    let recorder = Arc::new(Recorder::new());
+    let history = recorder.until(Instant::now());
+    let Value::Object(arguments) = arguments else { panic!("arguments are an object") };
+    let arguments = Arguments::named(arguments.into_iter().collect());
+    let state: lens_core::registry::State = Arc::new(Frozen(state));
+    let entry = registry.get("asked").unwrap();
+    entry.call(function, &state, at, &history, arguments).map(|answer| answer.to_json())
+}
+
+/// The same state after it was saved in a file and opened.
+pub(crate) fn saved<S: Serialize + serde::de::DeserializeOwned>(state: &S) -> S {
+    serde_json::from_value(serde_json::to_value(state).unwrap()).unwrap()
+}
+
+/// Waits until `claim` is true; fails the test with `what` after 10 seconds.
+#[track_caller]
+pub(crate) fn wait_until(what: &str, mut claim: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !claim() {
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
