@@ -73,6 +73,64 @@ fn a_sleeping_threads_stack_reaches_from_the_call_to_the_root() {
     subject.thread.join().unwrap();
 }
 
+/// Leaves the return addresses of its calls on the stack.
+#[inline(never)]
+fn leaves_traces(lock: &Mutex<Option<Instant>>) {
+    *lock.lock().unwrap() = Some(Instant::now());
+    std::thread::yield_now();
+    std::thread::sleep(Duration::from_micros(1));
+}
+
+#[inline(never)]
+fn sleeps_after_traces(lock: &Mutex<Option<Instant>>, ended: &AtomicBool) {
+    while !ended.load(Ordering::Acquire) {
+        leaves_traces(lock);
+        std::thread::sleep(Duration::from_millis(5));
+        std::hint::black_box(());
+    }
+}
+
+#[test]
+fn calls_that_have_returned_are_in_no_stack() {
+    let ended = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&ended);
+    let subject = subject(move || sleeps_after_traces(&Mutex::new(None), &flag));
+    let mut reader = StackReader::new().unwrap();
+    let symbolizer = Symbolizer::new();
+    let mut stacks = Vec::new();
+    until(|| {
+        if let Look::Stack(stack) = reader.look(subject.tid).unwrap() {
+            stacks.push(symbolizer.resolve(stack));
+        }
+        std::thread::sleep(Duration::from_millis(1));
+        (stacks.len() == 100).then_some(())
+    });
+    symbolizer.wait(&stacks, Duration::from_secs(20));
+    ended.store(true, Ordering::Release);
+    subject.thread.join().unwrap();
+
+    // A microsecond's sleep is hardly ever met; the other one nearly always.
+    let line = |frame: &Frame| frame.place.as_ref().and_then(|place| place.rsplit_once(':')?.1.parse::<usize>().ok());
+    let source: Vec<_> = include_str!("tests.rs").lines().collect();
+    let mut in_long = 0;
+    for stack in &stacks {
+        let frames = stack.frames().unwrap();
+        assert!(stack.stack().is_complete(), "{frames:#?}");
+        let own = frames.iter().find(|frame| {
+            frame.origin == crate::stack::Origin::Plumbing
+                && line(frame).is_some_and(|line| {
+                    frame.function.contains("sleeps_after_traces")
+                        || frame.function.contains("leaves_traces") && line > 0
+                })
+        });
+        let own = own.unwrap_or_else(|| panic!("{frames:#?}"));
+        let text = source[line(own).unwrap() - 1];
+        assert!(text.contains("thread::sleep") || text.contains("yield_now"), "{text:?} in {frames:#?}");
+        in_long += usize::from(text.contains("from_millis(5)"));
+    }
+    assert!(in_long > 80, "{in_long} of 100 in the sleep that takes nearly all the time");
+}
+
 #[inline(never)]
 fn locks_here(lock: &Mutex<()>) {
     drop(lock.lock().unwrap());

@@ -229,6 +229,36 @@ impl Tables {
     }
 }
 
+/// The first instruction of the function that `address` is in.
+pub(crate) fn function_start(modules: &[Module], address: u64) -> Option<u64> {
+    let tables = modules.iter().find(|module| module.contains(address))?.tables.as_ref()?;
+    let bases = tables.bases();
+    Some(tables.fde(&bases, &tables.frames(), address)?.initial_address())
+}
+
+/// Where the function that `address` is in has just set its frame pointer, if it does at one place only.
+pub(crate) fn frame_pointer_set_at(
+    modules: &[Module],
+    context: &mut UnwindContext<usize>,
+    address: u64,
+) -> Option<u64> {
+    let tables = modules.iter().find(|module| module.contains(address))?.tables.as_ref()?;
+    let bases = tables.bases();
+    let frames = tables.frames();
+    let fde = tables.fde(&bases, &frames, address)?;
+    let mut rows = fde.rows(&frames, &bases, context).ok()?;
+    let (mut set_at, mut was_used) = (None, false);
+    while let Some(row) = rows.next_row().ok()? {
+        let is_used = matches!(row.cfa(), CfaRule::RegisterAndOffset { register: X86_64::RBP, offset: 16 });
+        if is_used && !was_used {
+            // After an early return's epilogue the rows start again, with the same prologue behind them.
+            set_at = set_at.or(Some(row.start_address()));
+        }
+        was_used = is_used;
+    }
+    set_at
+}
+
 /// Where `.eh_frame` is, as its index says.
 pub(crate) fn frames_address(index: &Section) -> Option<u64> {
     let bases = BaseAddresses::default().set_eh_frame_hdr(index.address);

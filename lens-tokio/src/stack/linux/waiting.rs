@@ -132,8 +132,13 @@ pub(crate) fn walk(
     if is_same { Ok(Walk { steps, end, call }) } else { Err(Miss::Moved) }
 }
 
-/// Looks for a frame pointer that is not known: it is the address of a word on the stack, at or above the stack pointer,
-/// and with the right one the walk gets to the thread's first function, or as deep as walks go, over nothing but calls.
+/// Finds a frame pointer that is not known.
+///
+/// The function that needs it has pushed the caller's, copied the stack pointer to it, and then moved the stack pointer
+/// by as much as its first instructions say. So it is at a known distance from the stack pointer. Where those
+/// instructions are not understood, it is looked for: the right one is the address of a word on the stack with which the
+/// walk gets to the thread's root. So do words that older calls have left behind; what tells them apart is that every
+/// return address follows a call, and that the call is one of the function that returns there.
 struct Guess<'a> {
     memory: &'a Memory,
     modules: &'a [Module],
@@ -142,60 +147,117 @@ struct Guess<'a> {
     function: u64,
 }
 
+/// A walk with some frame pointer.
+struct Tried {
+    steps: Vec<Step>,
+    end: End,
+    /// Whether the function was called as such where it returns to.
+    is_called: bool,
+    /// Frames whose return address follows a call of another function, which a tail call may explain.
+    mismatches: usize,
+}
+
 impl Guess<'_> {
     /// A function with a frame pointer is seldom larger.
-    const MOST_WORDS: u64 = 2048;
+    const MOST_WORDS: u64 = 1024;
 
-    /// Adds the frames above; `None` if no value leads to the thread's root.
+    /// Adds the frames above; `None` if it is not certain which they are.
     fn walk(
         &self,
         context: &mut UnwindContext<usize>,
         stack: &mut StackCopy<'_>,
         steps: &mut Vec<Step>,
     ) -> Option<End> {
-        // First only what was certainly called as this function, then also what may have come here by a tail call.
-        self.first(context, stack, steps, true).or_else(|| self.first(context, stack, steps, false))
+        let sp = self.registers.get(X86_64::RSP)?;
+        let innermost = *steps.last()?;
+        let distance = self.distance(context, innermost);
+        let tried = distance.and_then(|distance| self.try_with(context, stack, steps, sp.checked_add(distance)?));
+        let tried = match tried {
+            Some(tried) => tried,
+            None => {
+                let mut best: Option<Tried> = None;
+                for candidate in (0..Self::MOST_WORDS).map(|word| sp + word * 8) {
+                    let tried = self.try_with(context, stack, steps, candidate).filter(|tried| tried.is_called);
+                    best = match (best, tried) {
+                        (Some(best), Some(tried)) if tried.mismatches < best.mismatches => Some(tried),
+                        (None, tried) => tried,
+                        (best, _) => best,
+                    };
+                }
+                best?
+            }
+        };
+        *steps = tried.steps;
+        Some(tried.end)
     }
 
-    fn first(
+    /// How far the frame pointer is from the stack pointer, as the function's first instructions set them.
+    fn distance(&self, context: &mut UnwindContext<usize>, innermost: Step) -> Option<u64> {
+        const LONGEST: usize = 32;
+        let set_at = unwind::frame_pointer_set_at(self.modules, context, innermost.address())?;
+        let mut code = self.memory.bytes(set_at, LONGEST)?.into_iter().peekable();
+        let mut distance = 0;
+        loop {
+            match code.next()? {
+                // `push` of a register, r8 to r15 with a prefix.
+                0x50..=0x57 => distance += 8,
+                0x41 if code.next_if(|byte| (0x50..=0x57).contains(byte)).is_some() => distance += 8,
+                // `sub rsp, n`, a byte or four long.
+                0x48 => {
+                    let size = match (code.next()?, code.next()?) {
+                        (0x83, 0xec) => u64::try_from(i8::from_le_bytes([code.next()?])).ok()?,
+                        (0x81, 0xec) => {
+                            let bytes = [code.next()?, code.next()?, code.next()?, code.next()?];
+                            u64::try_from(i32::from_le_bytes(bytes)).ok()?
+                        }
+                        // Aligned, or no further part of the prologue.
+                        (0x83 | 0x81, 0xe4) => return None,
+                        _ => 0,
+                    };
+                    return Some(distance + size);
+                }
+                _ => return Some(distance),
+            }
+        }
+    }
+
+    /// The walk with `candidate` as frame pointer, if it is right as far as can be told.
+    fn try_with(
         &self,
         context: &mut UnwindContext<usize>,
         stack: &mut StackCopy<'_>,
-        steps: &mut Vec<Step>,
-        is_strict: bool,
-    ) -> Option<End> {
-        let known = steps.len();
-        let sp = self.registers.get(X86_64::RSP)?;
-        for candidate in (0..Self::MOST_WORDS).map(|word| sp + word * 8) {
-            // Where a function with a frame pointer keeps its return address.
-            let back = stack.word(candidate + 8)?;
-            if !self.modules.iter().any(|module| module.contains(back)) {
-                continue;
-            }
-            let mut registers = self.registers.clone();
-            registers.set(X86_64::RBP, Some(candidate));
-            // The frame is there already; walk it again with its frame pointer.
-            let innermost = steps.pop()?;
-            let end = unwind::walk(self.modules, context, registers, stack, steps, innermost.is_exact);
-            let callers = steps.get(known..).unwrap_or_default();
-            let is_called = |index: usize, step: &Step| {
-                let called = call_before(self.memory, step.pc);
-                match called {
-                    None => step.is_exact,
-                    Some(Called::Function(function)) => !is_strict || index > 0 || function == self.function,
-                    Some(Called::Unknown) => true,
-                }
-            };
-            let is_right = matches!(end, End::Root | End::TooDeep)
-                && callers.first().is_some_and(|caller| caller.pc == back)
-                && callers.iter().enumerate().all(|(index, step)| is_called(index, step));
-            if is_right {
-                return Some(end);
-            }
-            steps.truncate(known - 1);
-            steps.push(innermost);
+        known: &[Step],
+        candidate: u64,
+    ) -> Option<Tried> {
+        // Where a function with a frame pointer keeps its return address.
+        let back = stack.word(candidate.checked_add(8)?)?;
+        if !self.modules.iter().any(|module| module.contains(back)) {
+            return None;
         }
-        None
+        let mut registers = self.registers.clone();
+        registers.set(X86_64::RBP, Some(candidate));
+        // The frame is there already; walk it again with its frame pointer.
+        let (innermost, below) = known.split_last()?;
+        let mut steps = below.to_vec();
+        let end = unwind::walk(self.modules, context, registers, stack, &mut steps, innermost.is_exact);
+        let callers = steps.get(known.len()..).unwrap_or_default();
+        if !matches!(end, End::Root | End::TooDeep) || callers.first().is_none_or(|caller| caller.pc != back) {
+            return None;
+        }
+        let (mut is_called, mut mismatches) = (false, 0);
+        let mut callee = Some(self.function);
+        for (index, caller) in callers.iter().enumerate() {
+            match call_before(self.memory, caller.pc) {
+                // A signal's frame was not called, and returns to any instruction.
+                None if caller.is_exact => {}
+                None => return None,
+                Some(Called::Unknown) => {}
+                Some(Called::Function(called)) if Some(called) == callee => is_called |= index == 0,
+                Some(Called::Function(_)) => mismatches += 1,
+            }
+            callee = unwind::function_start(self.modules, caller.address());
+        }
+        Some(Tried { steps, end, is_called, mismatches })
     }
 }
 
@@ -217,6 +279,12 @@ fn call_before(memory: &Memory, address: u64) -> Option<Called> {
     }
     if let [_, _, 0xe8, offset @ ..] = code {
         return Some(Called::Function(address.wrapping_add_signed(i32::from_le_bytes(offset).into())));
+    }
+    // `call [rip + n]`: through the table of another file's functions.
+    if let [_, 0xff, 0x15, offset @ ..] = code {
+        let entry = address.wrapping_add_signed(i32::from_le_bytes(offset).into());
+        let function = memory.bytes(entry, 8).and_then(|bytes| Some(u64::from_le_bytes(bytes.try_into().ok()?)));
+        return Some(function.map_or(Called::Unknown, Called::Function));
     }
     // `call r/m64`: FF /2, between two and seven bytes long.
     let is_indirect =
