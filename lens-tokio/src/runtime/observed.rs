@@ -71,6 +71,10 @@ impl Observed {
         self.is_unnamed = is_unnamed;
     }
 
+    pub(super) fn metrics(&self) -> &RuntimeMetrics {
+        &self.metrics
+    }
+
     pub(super) fn is_over(&self) -> bool {
         self.canary.is_over()
     }

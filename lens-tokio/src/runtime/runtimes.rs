@@ -11,8 +11,9 @@ use tokio::runtime::Handle;
 use super::counts::nanos;
 use super::observed::{Observed, id};
 use super::rows::EndedRow;
-use super::state::Runtime;
+use super::state::{Flavor, Runtime};
 use super::{interval, window};
+use crate::stalls::WatchedRuntime;
 
 /// The most runtimes that are watched at a time. More cost about 10 KiB each, and 2.5 KiB a worker.
 pub const MAX_RUNTIMES: usize = 64;
@@ -140,6 +141,19 @@ impl Runtimes {
         };
         let runtimes = inner.observed.iter_mut().map(freeze).collect();
         (runtimes, inner.ended.iter().cloned().collect())
+    }
+
+    /// What the watchdog of stalls looks at.
+    pub(crate) fn watched(&self) -> Vec<WatchedRuntime> {
+        let inner = self.lock();
+        let living = inner.observed.iter().filter(|observed| !observed.is_over());
+        let watched = living.map(|observed| WatchedRuntime {
+            id: observed.identity.id,
+            label: Some(observed.identity.label.clone()),
+            is_multi_thread: observed.identity.flavor == Flavor::MultiThread,
+            metrics: observed.metrics().clone(),
+        });
+        watched.collect()
     }
 
     /// Gives `read` what is watched, and the instant in its terms.

@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use lens_core::Timestamp;
-use tokio::runtime::Handle;
 
 use crate::instrument::TABLE;
 use crate::stack::{Scheduled, is_waiting, scheduled};
@@ -16,7 +15,7 @@ use crate::threads;
 use super::log::{Stall, Taken};
 use super::looker::Taking;
 use super::rows::StallKind;
-use super::watchdog::{Context, Runtime};
+use super::watchdog::{Context, WatchedRuntime};
 use super::{TICK, workers};
 
 /// Everything that threads poll, as of the last look.
@@ -81,7 +80,7 @@ impl Patience {
 
 impl Polls {
     /// Looks at all slots; gives whether some poll is worth looking at again soon.
-    pub(super) fn look(&mut self, context: &mut Context<'_>, runtimes: &[Runtime]) -> bool {
+    pub(super) fn look(&mut self, context: &mut Context<'_>, runtimes: &[WatchedRuntime]) -> bool {
         let mut is_alert = false;
         for slot in TABLE.slots.iter() {
             let key = std::ptr::from_ref(slot).addr();
@@ -118,7 +117,7 @@ impl Polls {
 }
 
 impl Poll {
-    fn again(&mut self, context: &mut Context<'_>, slot: &Slot, runtimes: &[Runtime]) {
+    fn again(&mut self, context: &mut Context<'_>, slot: &Slot, runtimes: &[WatchedRuntime]) {
         let age = context.now.saturating_duration_since(self.first_seen);
         let is_over = self.patience.is_over(self.tid, context.threshold, context.now);
         if self.stall.is_none() {
@@ -133,7 +132,7 @@ impl Poll {
                 kind,
                 task: Some(self.running.task),
                 spawn_place: site.map(|site| place(site.place)),
-                runtime: runtime.and_then(|runtime| runtime.handle.name().map(str::to_owned)),
+                runtime: runtime.and_then(|runtime| runtime.label.clone()),
                 worker: slot.thread().worker(),
                 tid: self.tid,
                 thread: self.tid.and_then(threads::name),
@@ -161,21 +160,21 @@ impl Poll {
         }
     }
 
-    fn kind(&self, slot: &Slot, runtimes: &[Runtime]) -> StallKind {
+    fn kind(&self, slot: &Slot, runtimes: &[WatchedRuntime]) -> StallKind {
         if self.is_in_place(slot, runtimes) { StallKind::BlockInPlace } else { StallKind::Poll }
     }
 
     /// Whether the thread has handed its worker over (`block_in_place`): no worker of its runtime is this thread. Polls
     /// inside of that belong to another runtime, and stall it.
-    fn is_in_place(&self, slot: &Slot, runtimes: &[Runtime]) -> bool {
-        let is_multi =
-            |runtime: &&Runtime| runtime.handle.runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread;
-        let (Some(runtime), Some(thread), 1) =
-            (runtime_of(slot, runtimes).filter(is_multi), slot.thread().std_id(), self.running.depth)
-        else {
+    fn is_in_place(&self, slot: &Slot, runtimes: &[WatchedRuntime]) -> bool {
+        let (Some(runtime), Some(thread), 1) = (
+            runtime_of(slot, runtimes).filter(|runtime| runtime.is_multi_thread),
+            slot.thread().std_id(),
+            self.running.depth,
+        ) else {
             return false;
         };
-        workers::threads(&runtime.handle).is_ok_and(|workers| !workers.contains(&thread))
+        workers::threads(&runtime.metrics).is_ok_and(|workers| !workers.contains(&thread))
     }
 
     fn end(self, context: &mut Context<'_>) {
@@ -197,14 +196,7 @@ impl Poll {
     }
 }
 
-fn runtime_of<'a>(slot: &Slot, runtimes: &'a [Runtime]) -> Option<&'a Runtime> {
+fn runtime_of<'a>(slot: &Slot, runtimes: &'a [WatchedRuntime]) -> Option<&'a WatchedRuntime> {
     let id = slot.thread().runtime()?;
     runtimes.iter().find(|runtime| runtime.id == id)
-}
-
-/// A runtime, by the number that slots know it by.
-impl Runtime {
-    pub(super) fn new(handle: &Handle) -> Self {
-        Self { id: crate::instrument::number_of(&handle.id()), handle: handle.clone() }
-    }
 }

@@ -8,8 +8,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use lens_core::{Error, Reading, Store, Unavailable};
-use tokio::runtime::Handle;
+use tokio::runtime::{Handle, RuntimeFlavor, RuntimeMetrics};
 
+use crate::runtime::Runtimes;
 use crate::stack::Symbolizer;
 
 use super::log::Log;
@@ -34,22 +35,44 @@ impl Default for Settings {
     }
 }
 
-/// The runtimes that are watched for workers without progress, and whose workers tell a `block_in_place` from a stall.
-pub trait WatchedRuntimes: Send + 'static {
-    /// Those that are there now. Asked ten times a second.
-    fn handles(&self) -> Vec<Handle>;
+/// A runtime that is watched for workers without progress, and whose workers tell a `block_in_place` from a stall.
+#[derive(Clone, Debug)]
+pub struct WatchedRuntime {
+    /// The number that slots know it by.
+    pub(crate) id: u64,
+    pub(crate) label: Option<String>,
+    pub(crate) is_multi_thread: bool,
+    pub(crate) metrics: RuntimeMetrics,
 }
 
-impl WatchedRuntimes for Vec<Handle> {
-    fn handles(&self) -> Vec<Handle> {
-        self.clone()
+impl From<&Handle> for WatchedRuntime {
+    fn from(handle: &Handle) -> Self {
+        Self {
+            id: crate::instrument::number_of(&handle.id()),
+            label: handle.name().map(str::to_owned),
+            is_multi_thread: handle.runtime_flavor() == RuntimeFlavor::MultiThread,
+            metrics: handle.metrics(),
+        }
+    }
+}
+
+/// Which runtimes are watched.
+pub trait WatchedRuntimes: Send + 'static {
+    /// Those that are there now. Asked ten times a second; what is given is kept until the next time.
+    fn watched(&self) -> Vec<WatchedRuntime>;
+}
+
+impl WatchedRuntimes for Runtimes {
+    fn watched(&self) -> Vec<WatchedRuntime> {
+        Self::watched(self)
     }
 }
 
 /// The thread `lens-watchdog`: looks at what every thread polls, and drives the clock of the task table. Dropping it ends
 /// the thread.
 ///
-/// Cost: about 0.2 % of a core, more while a stall lasts.
+/// Cost: waking up 200 times a second, 25 µs each in a small virtual machine, and 15 µs for what it does then: 0.5 to 1 % of
+/// a core, more while a stall is being looked at.
 #[derive(Debug)]
 pub struct Watchdog {
     shared: Arc<Shared>,
@@ -107,13 +130,6 @@ impl Shared {
     }
 }
 
-/// A runtime, and the number that slots know it by.
-#[derive(Debug)]
-pub(super) struct Runtime {
-    pub(super) id: u64,
-    pub(super) handle: Handle,
-}
-
 /// One look.
 pub(super) struct Context<'a> {
     pub(super) now: Instant,
@@ -154,12 +170,12 @@ impl Watchdog {
             let mut ticker = crate::tasks::ticker();
             let mut polls = Polls::default();
             let mut workers = Workers::default();
-            let mut watched: (Instant, Vec<Runtime>) = (Instant::now(), known(&runtimes));
+            let mut watched: (Instant, Vec<WatchedRuntime>) = (Instant::now(), runtimes.watched());
             loop {
                 ticker.tick();
                 let now = Instant::now();
                 if now.saturating_duration_since(watched.0) >= RUNTIMES {
-                    watched = (now, known(&runtimes));
+                    watched = (now, runtimes.watched());
                 }
                 let threshold = same.threshold;
                 let mut context = Context { now, threshold, looker: &mut looker, shared: &same };
@@ -187,10 +203,6 @@ impl Drop for Watching<'_> {
     fn drop(&mut self) {
         self.0.is_watching.store(false, Ordering::Relaxed);
     }
-}
-
-fn known(runtimes: &impl WatchedRuntimes) -> Vec<Runtime> {
-    runtimes.handles().iter().map(Runtime::new).collect()
 }
 
 impl Drop for Watchdog {

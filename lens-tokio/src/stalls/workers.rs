@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use lens_core::{Reading, Timestamp};
-use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::runtime::RuntimeMetrics;
 
 use crate::flavour::threads::worker_thread;
 use crate::instrument::{TABLE, number_of};
@@ -19,7 +19,7 @@ use super::log::{Stall, Taken};
 use super::looker::Taking;
 use super::polls::Patience;
 use super::rows::StallKind;
-use super::watchdog::{Context, Runtime};
+use super::watchdog::{Context, WatchedRuntime};
 use super::{NO_PROGRESS, TICK};
 
 /// All workers, as of the last look.
@@ -53,22 +53,20 @@ struct Counters {
 /// # Errors
 ///
 /// tokio tells only with `--cfg tokio_unstable`.
-pub(super) fn threads(runtime: &Handle) -> Reading<Vec<u64>> {
-    let metrics = runtime.metrics();
-    let threads = (0..metrics.num_workers()).map(|worker| worker_thread(&metrics, worker));
+pub(super) fn threads(metrics: &RuntimeMetrics) -> Reading<Vec<u64>> {
+    let threads = (0..metrics.num_workers()).map(|worker| worker_thread(metrics, worker));
     Ok(threads.collect::<Reading<Vec<_>>>()?.into_iter().flatten().map(|thread| number_of(&thread)).collect())
 }
 
 impl Workers {
     /// Looks at all workers; gives whether one is worth looking at again soon.
-    pub(super) fn look(&mut self, context: &mut Context<'_>, runtimes: &[Runtime]) -> bool {
+    pub(super) fn look(&mut self, context: &mut Context<'_>, runtimes: &[WatchedRuntime]) -> bool {
         let mut is_alert = false;
         for runtime in runtimes {
-            let metrics = runtime.handle.metrics();
+            let metrics = &runtime.metrics;
             // A runtime of one thread is driven by whoever calls `block_on`. That nobody does is no stall; that nobody
             // does while tasks wait in its queue is.
-            let is_driven =
-                runtime.handle.runtime_flavor() == RuntimeFlavor::MultiThread || metrics.global_queue_depth() > 0;
+            let is_driven = runtime.is_multi_thread || metrics.global_queue_depth() > 0;
             for index in 0..metrics.num_workers() {
                 let slot = slot_of(runtime.id, index);
                 let counters = Counters {
@@ -93,7 +91,7 @@ impl Workers {
     fn saw(
         &mut self,
         context: &mut Context<'_>,
-        runtime: &Runtime,
+        runtime: &WatchedRuntime,
         index: usize,
         slot: Option<&Slot>,
         counters: Counters,
@@ -118,7 +116,13 @@ impl Worker {
     }
 
     /// Whether it is suspect.
-    fn again(&mut self, context: &mut Context<'_>, runtime: &Runtime, index: usize, slot: Option<&Slot>) -> bool {
+    fn again(
+        &mut self,
+        context: &mut Context<'_>,
+        runtime: &WatchedRuntime,
+        index: usize,
+        slot: Option<&Slot>,
+    ) -> bool {
         let age = context.now.saturating_duration_since(self.since);
         if age < 2 * TICK {
             return false;
@@ -139,7 +143,7 @@ impl Worker {
                 kind: StallKind::NoProgress,
                 task: None,
                 spawn_place: None,
-                runtime: runtime.handle.name().map(str::to_owned),
+                runtime: runtime.label.clone(),
                 worker: u32::try_from(index).ok(),
                 tid,
                 thread: tid.and_then(crate::threads::name),

@@ -1,12 +1,11 @@
 //! How the tests ask: as a query would, through the registry.
 
-use std::panic::Location;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use lens_core::{Arguments, Recorder, Registry, RegistryBuilder, Timestamp};
-use lens_tokio::Watchdog;
 use lens_tokio::stalls::Settings;
+use lens_tokio::{Runtimes, Watchdog};
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
@@ -23,8 +22,11 @@ pub(crate) struct Watched {
 impl Watched {
     pub(crate) fn over(runtimes: &[&Handle]) -> Self {
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-        let handles: Vec<Handle> = runtimes.iter().map(|&handle| handle.clone()).collect();
-        let watchdog = Watchdog::start(Settings::default(), handles).unwrap();
+        let watched = Runtimes::new();
+        for &handle in runtimes {
+            watched.attach(None, handle.clone());
+        }
+        let watchdog = Watchdog::start(Settings::default(), watched).unwrap();
         let mut builder = RegistryBuilder::new();
         builder.skill(watchdog.skill()).unwrap();
         Self { _alone: alone, registry: builder.build(), watchdog }
@@ -71,17 +73,6 @@ pub(crate) fn until<T>(mut ready: impl FnMut() -> Option<T>) -> T {
         assert!(Instant::now() < deadline, "it should happen");
         std::thread::sleep(Duration::from_millis(1));
     }
-}
-
-/// The place of the line of the caller, `offset` lines further, without the column.
-#[track_caller]
-pub(crate) fn line(offset: u32) -> String {
-    let here = Location::caller();
-    format!("{}:{}", here.file(), here.line() + offset)
-}
-
-pub(crate) fn is_at<'a>(field: &'a str, place: &'a str) -> impl Fn(&Value) -> bool + 'a {
-    move |row| row[field].as_str().is_some_and(|at| at == place || at.starts_with(&format!("{place}:")))
 }
 
 /// The place of the frame of `function`.
