@@ -1,1 +1,31 @@
-//! lens.
+#![doc = include_str!("../README.md")]
+
+mod builder;
+mod error;
+mod handle;
+mod health;
+#[cfg(feature = "http")]
+mod http;
+mod own;
+mod replay;
+mod skills;
+
+pub use builder::{Builder, DEFAULT_ADDRESS, TOKEN_VARIABLE};
+pub use error::Error;
+pub use handle::Lens;
+pub use lens_core::{
+    About, Answer, CallError, Capture, Cell, Functions, Metric, MetricKind, Metrics, OrUnavailable, Reading, Registry,
+    Series, Skill, Source, SourceStatus, Span, Store, Table, Timestamp, Unavailable, Unit, View, sandbox, skill,
+};
+#[doc(no_inline)]
+pub use lens_tokio::{TaskMonitors, instrument};
+pub use own::OwnState;
+pub use replay::Replay;
+pub use schemars;
+#[doc(hidden)]
+pub use tokio::pin;
+
+/// The instrumented runtime builder, where `#[tokio::main(crate = "lens")]` looks for it.
+pub mod runtime {
+    pub use lens_tokio::builder::*;
+}

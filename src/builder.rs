@@ -1,0 +1,151 @@
+//! How a service starts lens. Separate because it is the one place where settings are checked and skills are chosen.
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use lens_core::sandbox::Limits;
+use lens_core::{RegistryBuilder, Skill};
+use lens_tokio::TaskMonitors;
+
+use crate::error::Error;
+use crate::handle::{self, Lens};
+use crate::replay::Replay;
+
+/// Where lens listens unless [`Builder::address`] says otherwise: loopback only.
+pub const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 6670);
+
+/// The environment variable that [`Builder::new`] takes the token from.
+pub const TOKEN_VARIABLE: &str = "LENS_TOKEN";
+
+type AddSkill = Box<dyn FnOnce(&mut RegistryBuilder) -> Result<(), lens_core::Error> + Send>;
+
+/// Settings with which lens is started.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), lens::Error> {
+/// let _lens = lens::Builder::new().address(([127, 0, 0, 1], 0)).start()?;
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "lens does not run until `start` is called"]
+pub struct Builder {
+    pub(crate) address: Option<SocketAddr>,
+    pub(crate) token: Option<String>,
+    pub(crate) limits: Limits,
+    pub(crate) skills: Vec<AddSkill>,
+    pub(crate) runtimes: Vec<(String, tokio::runtime::Handle)>,
+    pub(crate) task_monitors: TaskMonitors,
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("address", &self.address)
+            .field("has_token", &self.token.is_some())
+            .field("limits", &self.limits)
+            .field("own_skills", &self.skills.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Builder {
+    /// The default settings: every skill that is compiled in, listening on [`DEFAULT_ADDRESS`], with the token of
+    /// [`TOKEN_VARIABLE`] if that is set.
+    pub fn new() -> Self {
+        Self {
+            address: Some(DEFAULT_ADDRESS),
+            token: std::env::var(TOKEN_VARIABLE).ok().filter(|token| !token.is_empty()),
+            limits: Limits::default(),
+            skills: Vec::new(),
+            runtimes: Vec::new(),
+            task_monitors: TaskMonitors::new(),
+        }
+    }
+
+    /// Listens on `address` instead of [`DEFAULT_ADDRESS`]; port 0 takes any free one, which [`Lens::address`] tells.
+    ///
+    /// Whatever the address, a peer that is not on this machine needs a token: see [`token`](Self::token).
+    pub fn address(mut self, address: impl Into<SocketAddr>) -> Self {
+        self.address = Some(address.into());
+        self
+    }
+
+    /// Listens nowhere. Ask through [`Lens::query`] and [`Lens::router`].
+    pub fn no_listener(mut self) -> Self {
+        self.address = None;
+        self
+    }
+
+    /// Sets the bearer token that lets requests in which do not come from this machine: those of a peer that is not
+    /// loopback, those that a proxy forwarded, and those for a `Host` that is not local. Without one they are refused.
+    pub fn token(mut self, token: impl Into<String>) -> Self {
+        self.token = Some(token.into());
+        self
+    }
+
+    /// Sets the limits of queries.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Adds a skill of the service's own. It gets all that the built-in ones have: queries, HTTP, series, reference.
+    pub fn skill(mut self, skill: impl Skill) -> Self {
+        self.skills.push(Box::new(move |registry| registry.skill(skill).map(|_| ())));
+        self
+    }
+
+    /// Watches another runtime than the one in which [`start`](Self::start) is called.
+    pub fn runtime(mut self, name: impl Into<String>, handle: tokio::runtime::Handle) -> Self {
+        self.runtimes.push((name.into(), handle));
+        self
+    }
+
+    /// Shows the service's own `tokio_metrics::TaskMonitor`s, which it registers there by name, as
+    /// `runtime.task_monitors()`.
+    pub fn task_monitors(mut self, monitors: &TaskMonitors) -> Self {
+        self.task_monitors = monitors.clone();
+        self
+    }
+
+    /// Starts lens on threads of its own. Called inside a tokio runtime, it watches that runtime.
+    ///
+    /// lens stops when the returned value is dropped.
+    ///
+    /// # Errors
+    ///
+    /// lens runs already, the address cannot be listened on, a skill's name is taken or unfit, or a thread cannot be
+    /// started. Nothing is left running then.
+    pub fn start(self) -> Result<Lens, Error> {
+        if self.token.as_deref().is_some_and(|token| token.len() < MIN_TOKEN_LETTERS) {
+            return Err(Error::Setting {
+                what: format!(
+                    "the token is shorter than {MIN_TOKEN_LETTERS} letters and could be guessed; take a longer one"
+                ),
+            });
+        }
+        handle::start(self)
+    }
+
+    /// Opens a saved capture instead of looking at this process; of the settings, only limits and skills count. A skill of
+    /// the service's own answers if it is [added](Self::skill) here too.
+    ///
+    /// # Errors
+    ///
+    /// The file is no capture, is truncated, or was written by a newer lens; or a skill's name is taken or unfit.
+    pub fn open(self, file: impl std::io::Read) -> Result<Replay, Error> {
+        Replay::open(self, file)
+    }
+}
+
+/// The shortest token that is accepted.
+const MIN_TOKEN_LETTERS: usize = 16;

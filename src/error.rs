@@ -1,0 +1,31 @@
+//! Why lens did not start. Separate because it is all that a service sees go wrong: once started, lens reports what is
+//! wrong with itself in its answers.
+
+use std::io;
+use std::net::SocketAddr;
+
+/// Why [`Builder::start`](crate::Builder::start) refused.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// lens runs already. One is enough: it sees all runtimes of the process.
+    #[error("lens is already running in this process; keep the `Lens` of the first start and use that")]
+    AlreadyRunning,
+    /// The address cannot be listened on.
+    #[error("lens cannot listen on {address}; choose another with `Builder::address`")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// A skill cannot be added, or one of lens's threads cannot be started.
+    #[error(transparent)]
+    Core(#[from] lens_core::Error),
+    /// A setting makes no sense.
+    #[error("{what}")]
+    Setting {
+        /// What is wrong and what is right.
+        what: String,
+    },
+}

@@ -1,0 +1,344 @@
+//! The same answers as pages for a browser. Separate from the routes because it is all mark-up; a page shows what the JSON
+//! says and nothing else.
+
+use axum::body::Body;
+use axum::http::{Response, header};
+use axum::response::IntoResponse;
+use lens_core::recorder::SeriesReference;
+use lens_core::signature::{Field, Returns};
+use lens_core::{Series, Timestamp};
+use maud::{DOCTYPE, Markup, html};
+use serde_json::Value;
+
+use super::reply::{Doctor, FunctionReply, Overview, SkillReply, SkillSummary};
+use crate::own::CoverageRow;
+
+/// Scripts and styles come from lens itself and nothing else is loaded; no page can be framed.
+const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; base-uri 'none'; \
+                      form-action 'self'; frame-ancestors 'none'";
+
+/// Questions that are worth a click on any service.
+const EXAMPLES: &[(&str, &str)] = &[
+    ("who keeps the workers busy?", "tasks.sites(by=\"busy\", limit=5)"),
+    ("does every worker make progress?", "[(w.index, w.state) for w in runtime.workers()]"),
+    ("how deep has the queue been?", "series(\"runtime.global_queue_depth\", last=\"5m\").max()"),
+    ("how large is the heap?", "heap.stats()"),
+    ("what does lens cost?", "lens.cost()"),
+];
+
+pub(super) fn respond(page: &Markup) -> Response<Body> {
+    let headers = [(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::CONTENT_SECURITY_POLICY, POLICY)];
+    (headers, page.0.clone()).into_response()
+}
+
+fn frame(base: &str, title: &str, body: &Markup) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { (title) " · lens" }
+                link rel="stylesheet" href={ (base) "/assets/lens.css" };
+                script src={ (base) "/assets/lens.js" } defer {}
+            }
+            body {
+                header {
+                    strong { a href=(home(base)) { "lens" } }
+                    a href={ (base) "/skills" } { "skills" }
+                    a href={ (base) "/series" } { "series" }
+                    a href={ (base) "/doctor" } { "doctor" }
+                    a href={ (base) "/capture" } { "save a capture" }
+                }
+                (body)
+            }
+        }
+    }
+}
+
+fn home(base: &str) -> &str {
+    if base.is_empty() { "/" } else { base }
+}
+
+pub(super) fn overview(overview: &Overview, base: &str) -> Markup {
+    let service = &overview.service;
+    let body = html! {
+        h1 { (service.program) " " span.quiet { "pid " (service.pid) } }
+        div class={ "health " (overview.health.status) } {
+            strong class=(overview.health.status) { (overview.health.status) }
+            @if overview.health.reasons.is_empty() { " – nothing that lens checks is wrong" }
+            ul {
+                @for reason in &overview.health.reasons {
+                    li {
+                        strong class=(reason.severity) { (reason.severity) } ": " (reason.text) " "
+                        a href="#ask" data-script=(reason.ask) { code { (reason.ask) } }
+                    }
+                }
+            }
+        }
+        p.quiet {
+            "captured at " (overview.captured_at) " · lens " (service.lens_version) " since " (service.lens_started_at)
+            " · sees: " (service.tier)
+        }
+        h2 { "Ask" }
+        form #ask action={ (base) "/query" } {
+            textarea name="script" rows="4" spellcheck="false" { "tasks.top(limit=5, by=\"busy\")" }
+            p { button type="submit" { "ask" } " " span.quiet { "Ctrl+Enter" } }
+        }
+        p {
+            @for (question, script) in EXAMPLES { a href="#ask" data-script=(script) { (question) } " · " }
+        }
+        pre #answer { "The answer comes here." }
+        h2 { "Skills" }
+        (skill_table(&overview.skills))
+        @if !overview.coverage.is_empty() {
+            h2 { "What lens cannot see" }
+            (source_table(&overview.coverage))
+        }
+    };
+    frame(base, &service.program, &body)
+}
+
+pub(super) fn doctor(doctor: &Doctor, base: &str) -> Markup {
+    let body = html! {
+        h1 { "Doctor" }
+        p.quiet { "captured at " (doctor.captured_at) " · sees: " (doctor.service.tier) }
+        (source_table(&doctor.sources))
+        h2 { "What lens costs" }
+        (value(&doctor.cost))
+        h2 { "Limits of a query" }
+        (value(&doctor.limits))
+    };
+    frame(base, "doctor", &body)
+}
+
+pub(super) fn skills(skills: &Vec<SkillSummary>, base: &str) -> Markup {
+    frame(base, "skills", &html! { h1 { "Skills" } (skill_table(skills)) })
+}
+
+pub(super) fn skill(skill: &SkillReply, base: &str) -> Markup {
+    let body = html! {
+        h1 { (skill.title) " " code.quiet { (skill.name) } }
+        p { (skill.description) }
+        @if !skill.prompt.is_empty() { p.quiet { (skill.prompt) } }
+        h2 { "Sources" }
+        (source_table(&skill.sources))
+        @if !skill.snapshot.is_empty() {
+            h2 { "Metrics" }
+            (series_table(&skill.snapshot, base))
+        }
+        h2 { "Functions" }
+        @for function in &skill.functions { (function_reference(function)) }
+    };
+    frame(base, &skill.name, &body)
+}
+
+fn function_reference(function: &FunctionReply) -> Markup {
+    let reference = &function.reference;
+    let fields: &[Field] = match &reference.returns {
+        Returns::Rows(fields) | Returns::Record(fields) => fields,
+        Returns::Value(_) => &[],
+    };
+    html! {
+        h2 id=(reference.name) { a href=(function.href) { code { (function.signature) } } }
+        p { (reference.doc) }
+        @if !reference.parameters.is_empty() {
+            dl { @for parameter in &reference.parameters { dt { code { (parameter.name) } } dd { (parameter.doc) } } }
+        }
+        p.quiet { "example: " code { (reference.example) } }
+        @if !fields.is_empty() {
+            details {
+                summary { (fields.len()) " fields" }
+                table {
+                    @for field in fields {
+                        tr {
+                            td { code { (field.name) } }
+                            td { (field.holds.name()) @if let Some(unit) = &field.unit { " (" (unit) ")" } }
+                            td { (field.doc) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A function's answer; `columns` are the fields of its rows in the order of their declaration.
+pub(super) fn answer(title: &str, reply: &Value, columns: &[String], base: &str) -> Markup {
+    let body = html! {
+        h1 { code { (title) } }
+        p.quiet { "captured at " (text(&reply["captured_at"])) }
+        (ordered(&reply["value"], columns))
+        @if reply["coverage"].as_array().is_some_and(|gaps| !gaps.is_empty()) {
+            h2 { "What this answer lacks" }
+            (value(&reply["coverage"]))
+        }
+    };
+    frame(base, title, &body)
+}
+
+pub(super) fn series_list(list: &Vec<SeriesReference>, base: &str) -> Markup {
+    frame(base, "series", &html! { h1 { "Series" } (series_table(list, base)) })
+}
+
+pub(super) fn series(series: &Series, base: &str) -> Markup {
+    let body = html! {
+        h1 { code { (series.name) } " " span.quiet { "in " (series.unit) } }
+        (chart(series))
+        dl {
+            dt { "last" } dd { (number(series.last())) }
+            dt { "mean" } dd { (number(series.mean())) }
+            dt { "min" } dd { (number(series.min())) }
+            dt { "max" } dd { (number(series.max())) }
+            dt { "points" } dd { (series.points.len()) " of " (series.resolution_s) " s" }
+        }
+        p {
+            @for last in ["1m", "10m", "2h", "24h"] {
+                a href={ (base) "/series?name=" (encoded(&series.name)) "&last=" (last) } { (last) } " · "
+            }
+        }
+    };
+    frame(base, &series.name, &body)
+}
+
+/// The series as a line: left is the oldest point, the bottom is the least value.
+fn chart(series: &Series) -> Markup {
+    let first = series.points.first().map_or_else(Timestamp::default, |point| point.at);
+    let width = series.points.last().map_or(1.0, |point| point.at.since(first).as_secs_f64()).max(1.0);
+    let (least, most) = (series.min(), series.max());
+    let height = if most > least { most - least } else { 1.0 };
+    let mut points = String::new();
+    for point in &series.points {
+        let x = point.at.since(first).as_secs_f64() / width * 1000.0;
+        let y = 100.0 - (point.value - least) / height * 96.0 - 2.0;
+        points.push_str(&format!("{x:.1},{y:.1} "));
+    }
+    html! {
+        svg.chart viewBox="0 0 1000 100" preserveAspectRatio="none" role="img" {
+            title { (series.name) ": " (number(least)) " to " (number(most)) }
+            polyline points=(points) {}
+        }
+    }
+}
+
+fn skill_table(skills: &[SkillSummary]) -> Markup {
+    html! {
+        table {
+            tr { th { "skill" } th { "" } th { "" } th { "functions" } }
+            @for skill in skills {
+                tr {
+                    td { a href=(skill.href) { code { (skill.name) } } }
+                    td class=(skill.status) { (skill.status) }
+                    td { (skill.description) @if let Some(fix) = &skill.fix { br; span.quiet { (fix) } } }
+                    td { @for function in &skill.functions { a href={ (skill.href) "/" (function) } { code { (function) } } " " } }
+                }
+            }
+        }
+    }
+}
+
+fn source_table(sources: &[CoverageRow]) -> Markup {
+    html! {
+        table {
+            tr { th { "skill" } th { "source" } th { "" } th { "gives" } th { "fix" } th { "cost" } }
+            @for source in sources {
+                tr {
+                    td { code { (source.skill) } }
+                    td { (source.source) }
+                    td class=(source.status) { (source.status) }
+                    td { (source.gives) }
+                    td { @if let Some(fix) = &source.fix { (fix) } }
+                    td { (source.cost) }
+                }
+            }
+        }
+    }
+}
+
+fn series_table(list: &[SeriesReference], base: &str) -> Markup {
+    html! {
+        table {
+            tr { th { "series" } th { "latest" } th { "unit" } th { "" } }
+            @for series in list {
+                tr {
+                    td { a href={ (base) "/series?name=" (encoded(&series.name)) } { code { (series.name) } } }
+                    td.number { (number(series.latest)) }
+                    td { (series.unit) }
+                    td { (series.doc) }
+                }
+            }
+        }
+    }
+}
+
+fn value(value: &Value) -> Markup {
+    ordered(value, &[])
+}
+
+/// A value as people read it: rows as a table, an object as a list, the rest as JSON. Fields that `first` names come
+/// first, in that order.
+fn ordered(value: &Value, first: &[String]) -> Markup {
+    match value {
+        Value::Array(rows) if !rows.is_empty() && rows.iter().all(Value::is_object) => {
+            let columns = columns(rows, first);
+            html! {
+                table {
+                    tr { @for column in &columns { th { (column) } } }
+                    @for row in rows { tr { @for column in &columns { (cell(&row[*column])) } } }
+                }
+            }
+        }
+        Value::Array(rows) if rows.is_empty() => html! { p.quiet { "nothing" } },
+        Value::Object(fields) if fields.contains_key("unavailable") => html! { p { (text(value)) } },
+        Value::Object(fields) => html! {
+            dl {
+                @for name in columns(std::slice::from_ref(value), first) {
+                    dt { code { (name) } } dd { (text(&fields[name])) }
+                }
+            }
+        },
+        other => html! { pre { (text(other)) } },
+    }
+}
+
+/// The fields that `rows` have: those of `first` in its order, then the others.
+fn columns<'a>(rows: &'a [Value], first: &'a [String]) -> Vec<&'a str> {
+    let there = |name: &str| rows.iter().any(|row| row.get(name).is_some());
+    let mut columns: Vec<&str> = first.iter().map(String::as_str).filter(|name| there(name)).collect();
+    for key in rows.iter().filter_map(Value::as_object).flat_map(|row| row.keys()) {
+        if !columns.contains(&key.as_str()) {
+            columns.push(key);
+        }
+    }
+    columns
+}
+
+fn cell(value: &Value) -> Markup {
+    match value {
+        Value::Number(_) => html! { td.number { (text(value)) } },
+        _ => html! { td { (text(value)) } },
+    }
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Number(shown) if shown.is_f64() => number(shown.as_f64().unwrap_or(f64::NAN)),
+        Value::Object(fields) => match (fields.get("unavailable"), fields.get("fix")) {
+            (Some(_), Some(fix)) => format!("unavailable: {}", text(fix)),
+            _ => value.to_string(),
+        },
+        other => other.to_string(),
+    }
+}
+
+/// A number with as many digits as help: whole ones in full, others to three decimals.
+fn number(value: f64) -> String {
+    if value.fract() == 0.0 && value.abs() < 1e15 { format!("{value:.0}") } else { format!("{value:.3}") }
+}
+
+fn encoded(name: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'~');
+    name.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}

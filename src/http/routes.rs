@@ -1,0 +1,311 @@
+//! The routes, and which thread does their work: lens's HTTP thread only reads requests and writes answers; whatever looks
+//! at a skill runs on a thread of the sandbox, because a skill may take its time.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Extension, Path, Query, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, Uri, header};
+use axum::response::IntoResponse;
+use axum::routing::{get, post};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use lens_core::sandbox::{QueryError, Sandbox};
+use lens_core::signature::Arguments;
+use lens_core::{Capture, Span};
+use maud::Markup;
+use serde::Serialize;
+use serde_json::json;
+use tokio::sync::oneshot;
+
+use super::format::{Format, negotiate};
+use super::problem::Problem;
+use super::{Base, page, prometheus, reply};
+use crate::handle::Inner;
+use crate::health;
+
+type Answered = Result<Response<Body>, Problem>;
+type Shared = State<Arc<Inner>>;
+
+/// What a page or its JSON is made for.
+const PAGE: &[Format] = &[Format::Json, Format::Html];
+
+pub(super) fn router(inner: Arc<Inner>) -> Router {
+    Router::new()
+        .route("/", get(overview))
+        .route("/doctor", get(doctor))
+        .route("/skills", get(skills))
+        .route("/skills/{skill}", get(skill))
+        .route("/skills/{skill}/{function}", get(function))
+        .route("/query", post(query))
+        .route("/series", get(series))
+        .route("/capture", get(capture))
+        .route("/metrics", get(metrics))
+        .route("/assets/lens.css", get(|| asset("text/css", include_str!("assets/lens.css"))))
+        .route("/assets/lens.js", get(|| asset("text/javascript", include_str!("assets/lens.js"))))
+        .fallback(unknown)
+        .method_not_allowed_fallback(wrong_method)
+        .with_state(inner)
+}
+
+async fn overview(
+    State(inner): Shared,
+    Extension(Base(base)): Extension<Base>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Answered {
+    let format = Asked::of(&uri)?.format(&headers, PAGE)?;
+    let reply = house(&inner, move |inner, capture| {
+        let health = health::examine(&inner.checks, &capture);
+        (reply::overview(inner, &capture, health, &base), base)
+    })
+    .await?;
+    Ok(shown(format, &reply.0, |overview| page::overview(overview, &reply.1)))
+}
+
+async fn doctor(
+    State(inner): Shared,
+    Extension(Base(base)): Extension<Base>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Answered {
+    let format = Asked::of(&uri)?.format(&headers, PAGE)?;
+    let reply = house(&inner, |inner, capture| reply::doctor(inner, &capture)).await?;
+    Ok(shown(format, &reply, |doctor| page::doctor(doctor, &base)))
+}
+
+async fn skills(
+    State(inner): Shared,
+    Extension(Base(base)): Extension<Base>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Answered {
+    let format = Asked::of(&uri)?.format(&headers, PAGE)?;
+    let (summaries, base) = house(&inner, move |_, capture| (reply::summaries(&capture, &base), base)).await?;
+    Ok(shown(format, &summaries, |summaries| page::skills(summaries, &base)))
+}
+
+async fn skill(
+    State(inner): Shared,
+    Path(name): Path<String>,
+    Extension(Base(base)): Extension<Base>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Answered {
+    let format = Asked::of(&uri)?.format(&headers, PAGE)?;
+    let (reply, base) = house(&inner, move |_, capture| (reply::skill(&capture, &name, &base), base)).await?;
+    Ok(shown(format, &reply?, |skill| page::skill(skill, &base)))
+}
+
+async fn function(
+    State(inner): Shared,
+    Path((skill, function)): Path<(String, String)>,
+    Extension(Base(base)): Extension<Base>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Answered {
+    let asked = Asked::of(&uri)?;
+    let format = asked.format(&headers, PAGE)?;
+    let title = format!("{skill}.{function}");
+    let arguments = Arguments::from_query(asked.others);
+    let (reply, columns) = work(&inner, &inner.sandbox, move |_, capture| {
+        let value = capture.call(&skill, &function, arguments)?.to_json();
+        let columns = reply::columns(&capture, &skill, &function);
+        let reply = json!({
+            "value": value,
+            "captured_at": capture.at(),
+            "coverage": reply::coverage(&capture),
+        });
+        Ok::<_, Problem>((reply, columns))
+    })
+    .await??;
+    Ok(shown(format, &reply, |reply| page::answer(&title, reply, &columns, &base)))
+}
+
+async fn query(State(inner): Shared, uri: Uri, headers: HeaderMap, request: Request) -> Answered {
+    Asked::of(&uri)?.only(&headers, &[Format::Json])?;
+    let source = body(request, inner.sandbox.limits().source_bytes).await?;
+    let source = String::from_utf8(source.into())
+        .map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "encoding", "the script is not UTF-8 text"))?;
+    let capture = inner.capture();
+    let (answer, answered) = oneshot::channel();
+    // Dropped with this future when the client goes: that ends the query.
+    let _running = inner.sandbox.start(&source, Arc::clone(&capture), move |outcome| {
+        let _ = answer.send(outcome.map(|outcome| reply::query(&capture, outcome)));
+    })?;
+    Ok(as_json(&answered.await.map_err(|_| lost())??))
+}
+
+async fn series(
+    State(inner): Shared,
+    Extension(Base(base)): Extension<Base>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Answered {
+    let mut asked = Asked::of(&uri)?;
+    let format = asked.format(&headers, PAGE)?;
+    let name = asked.take("name");
+    let last = asked.take("last");
+    asked.nothing_else(&["name", "last"])?;
+    let capture = inner.capture();
+    let Some(name) = name else {
+        let list = capture.history().list();
+        return Ok(shown(format, &list, |list| page::series_list(list, &base)));
+    };
+    let last = last.as_deref().unwrap_or("5m");
+    let span: Span = serde_json::from_value(last.into()).map_err(|error| {
+        Problem::new(StatusCode::BAD_REQUEST, "argument", format!("the argument `last`: {error}"))
+            .with("argument", "last")
+    })?;
+    let series = capture.series(&name, span)?;
+    Ok(shown(format, &series, |series| page::series(series, &base)))
+}
+
+async fn capture(State(inner): Shared, uri: Uri, headers: HeaderMap) -> Answered {
+    Asked::of(&uri)?.only(&headers, &[Format::Json])?;
+    let (file, at) = work(&inner, &inner.sandbox, |_, capture| {
+        let mut file = Vec::new();
+        capture.save(&mut file).map(|()| (file, capture.at()))
+    })
+    .await?
+    .map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "capture", error.to_string()))?;
+    let mut response = Response::new(Body::from(file));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let name = format!("attachment; filename=\"lens-{}.json\"", at.to_string().replace(':', "-"));
+    if let Ok(name) = name.parse() {
+        headers.insert(header::CONTENT_DISPOSITION, name);
+    }
+    Ok(response)
+}
+
+async fn metrics(State(inner): Shared, uri: Uri) -> Answered {
+    Asked::of(&uri)?.nothing_else(&[])?;
+    let text = prometheus::text(&inner.capture().history().list());
+    Ok(([(header::CONTENT_TYPE, prometheus::MEDIA_TYPE)], text).into_response())
+}
+
+async fn asset(media_type: &'static str, text: &'static str) -> Response<Body> {
+    ([(header::CONTENT_TYPE, media_type)], text).into_response()
+}
+
+async fn unknown(uri: Uri) -> Problem {
+    let known = ["", "doctor", "skills", "query", "series", "capture", "metrics"];
+    let path = uri.path().trim_matches('/');
+    Problem::new(StatusCode::NOT_FOUND, "not_found", format!("there is no route `/{path}` below lens's first page"))
+        .with("nearest", lens_core::error::nearest(path, known).map(|near| format!("/{near}")))
+        .fix("see `_links` of the first page")
+}
+
+async fn wrong_method(request: Request) -> Problem {
+    let allowed = if request.uri().path() == "/query" { "POST" } else { "GET" };
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method",
+        format!("{} takes {allowed}, not {}", request.uri().path(), request.method()),
+    )
+    .header(header::ALLOW, HeaderValue::from_static(allowed))
+}
+
+/// Runs `work` on a thread that is kept for lens's own pages, so that they come while queries take all places.
+async fn house<T: Send + 'static>(
+    inner: &Arc<Inner>,
+    work_on: impl FnOnce(&Inner, Arc<Capture>) -> T + Send + 'static,
+) -> Result<T, Problem> {
+    work(inner, &inner.house, work_on).await
+}
+
+/// Runs `work` over a capture of now on a thread of `sandbox`.
+async fn work<T: Send + 'static>(
+    inner: &Arc<Inner>,
+    sandbox: &Sandbox,
+    work: impl FnOnce(&Inner, Arc<Capture>) -> T + Send + 'static,
+) -> Result<T, Problem> {
+    let (answer, answered) = oneshot::channel::<Result<T, QueryError>>();
+    let shared = Arc::clone(inner);
+    sandbox.start_work(
+        move || work(&shared, shared.capture()),
+        move |outcome| {
+            // The client may have gone meanwhile.
+            let _ = answer.send(outcome);
+        },
+    )?;
+    answered.await.map_err(|_| lost())?.map_err(Problem::from)
+}
+
+fn lost() -> Problem {
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the thread that did the work ended without an answer")
+}
+
+async fn body(request: Request, limit: usize) -> Result<Bytes, Problem> {
+    match Limited::new(request.into_body(), limit).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => {
+            Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body", format!("the script has more than {limit} bytes"))
+                .fix("make it shorter, or raise `Limits::source_bytes` by `Builder::limits`"))
+        }
+        Err(error) => Err(Problem::new(StatusCode::BAD_REQUEST, "body", format!("the body cannot be read: {error}"))),
+    }
+}
+
+/// The query of a URL.
+struct Asked {
+    format: Option<String>,
+    others: Vec<(String, String)>,
+}
+
+impl Asked {
+    fn of(uri: &Uri) -> Result<Self, Problem> {
+        let Query(mut others) = Query::<Vec<(String, String)>>::try_from_uri(uri).map_err(|error| {
+            Problem::new(StatusCode::BAD_REQUEST, "arguments", format!("the URL's arguments cannot be read: {error}"))
+        })?;
+        let at = others.iter().position(|(name, _)| name == "format");
+        let format = at.map(|at| others.remove(at).1);
+        Ok(Self { format, others })
+    }
+
+    fn format(&self, headers: &HeaderMap, offered: &[Format]) -> Result<Format, Problem> {
+        negotiate(self.format.as_deref(), headers, offered)
+    }
+
+    /// For a route that takes no arguments but the format.
+    fn only(self, headers: &HeaderMap, offered: &[Format]) -> Result<(), Problem> {
+        self.format(headers, offered)?;
+        self.nothing_else(&[])
+    }
+
+    fn take(&mut self, name: &str) -> Option<String> {
+        let at = self.others.iter().position(|(other, _)| other == name)?;
+        Some(self.others.remove(at).1)
+    }
+
+    fn nothing_else(self, known: &[&str]) -> Result<(), Problem> {
+        let Some((name, _)) = self.others.into_iter().next() else { return Ok(()) };
+        let nearest = lens_core::error::nearest(&name, known.iter().copied());
+        Err(Problem::new(StatusCode::BAD_REQUEST, "argument", format!("this route has no argument `{name}`"))
+            .with("argument", name)
+            .with("nearest", nearest))
+    }
+}
+
+/// A reply in the format that was asked for.
+fn shown<T: Serialize>(format: Format, reply: &T, page: impl FnOnce(&T) -> Markup) -> Response<Body> {
+    match format {
+        Format::Html => page::respond(&page(reply)),
+        Format::Json => as_json(reply),
+    }
+}
+
+/// Indented JSON with a line end: people read it in terminals.
+fn as_json<T: Serialize>(reply: &T) -> Response<Body> {
+    match serde_json::to_value(reply) {
+        Ok(value) => {
+            let text = format!("{value:#}\n");
+            ([(header::CONTENT_TYPE, "application/json")], text).into_response()
+        }
+        Err(error) => {
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", format!("the answer is no JSON: {error}"))
+                .into_response()
+        }
+    }
+}

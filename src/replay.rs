@@ -1,0 +1,71 @@
+//! A saved capture, opened again: the same questions, asked of a file. Separate from the running lens because nothing here
+//! touches a live process.
+
+use std::fmt;
+use std::io::Read;
+use std::sync::Arc;
+
+use lens_core::sandbox::{Limits, Outcome, QueryError, Sandbox};
+use lens_core::{Capture, RegistryBuilder};
+
+use crate::builder::Builder;
+use crate::error::Error;
+use crate::own::Own;
+use crate::skills::Sources;
+
+/// A capture that was saved by [`Capture::save`] or downloaded from `/debug/lens/capture`.
+///
+/// # Examples
+///
+/// ```no_run
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let incident = lens::Builder::new().open(std::fs::File::open("incident.json")?)?;
+/// println!("{:#}", incident.query("runtime.workers()")?.value);
+/// # Ok(())
+/// # }
+/// ```
+pub struct Replay {
+    capture: Arc<Capture>,
+    sandbox: Sandbox,
+}
+
+impl fmt::Debug for Replay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Replay").field("capture", &self.capture).finish_non_exhaustive()
+    }
+}
+
+impl Replay {
+    pub(crate) fn open(builder: Builder, file: impl Read) -> Result<Self, Error> {
+        let sandbox = Sandbox::new(builder.limits);
+        let mut registry = RegistryBuilder::for_captures();
+        registry.skill(Own::new(&Arc::default(), &sandbox, &Arc::default()))?;
+        crate::skills::add(&mut registry, Sources::default())?;
+        for add in builder.skills {
+            add(&mut registry)?;
+        }
+        let capture = Arc::new(Capture::open(&Arc::new(registry.build()), file)?);
+        Ok(Self { capture, sandbox })
+    }
+
+    /// The capture.
+    #[must_use]
+    pub fn capture(&self) -> &Arc<Capture> {
+        &self.capture
+    }
+
+    /// The limits of its queries.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        self.sandbox.limits()
+    }
+
+    /// Evaluates a script over the capture; the caller waits.
+    ///
+    /// # Errors
+    ///
+    /// The script is wrong, goes past a limit, or asks for what the capture does not have.
+    pub fn query(&self, script: &str) -> Result<Outcome, Box<QueryError>> {
+        self.sandbox.run(script, Arc::clone(&self.capture)).map_err(Box::new)
+    }
+}

@@ -1,0 +1,41 @@
+//! lens answers, and rightly, while the service cannot.
+
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::support::Service;
+
+#[test]
+fn with_every_worker_blocked_lens_answers_and_says_so() {
+    let service = Service::start();
+    let (release, held) = channel::<()>();
+    let held = std::sync::Arc::new(std::sync::Mutex::new(held));
+    let (entered, blocked) = channel();
+    for _ in 0..2 {
+        let (held, entered) = (std::sync::Arc::clone(&held), entered.clone());
+        service.runtime().spawn(async move {
+            entered.send(()).unwrap();
+            // A worker that waits here is what this test is about; it ends when `release` is dropped.
+            let _ = held.lock().unwrap().recv_timeout(Duration::from_secs(60));
+        });
+    }
+    for _ in 0..2 {
+        blocked.recv_timeout(Duration::from_secs(10)).unwrap();
+    }
+    let states = service
+        .wait_until("[w.state for w in runtime.workers()]", |states| *states == json!(["no_progress", "no_progress"]));
+    assert_eq!(states.as_array().unwrap().len(), 2);
+    let index = service.get("").json();
+    assert_eq!(index["health"]["status"], "critical", "{index:#}");
+    assert!(
+        index["health"]["reasons"][0]["text"].as_str().unwrap().starts_with("2 of 2 workers have made no progress")
+    );
+
+    drop(release);
+    service
+        .wait_until("[w.state for w in runtime.workers() if w.state == \"no_progress\"]", |stuck| *stuck == json!([]));
+    let index = service.get("").json();
+    assert_eq!(index["health"]["status"], "ok", "{index:#}");
+}
