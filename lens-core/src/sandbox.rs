@@ -24,7 +24,8 @@ pub use error::{Excerpt, QueryError, QueryErrorKind};
 pub use limits::{
     DEFAULT_ABANDONED, DEFAULT_CALL_DEPTH, DEFAULT_CONCURRENCY, DEFAULT_HEAP_BYTES, DEFAULT_INT_BITS, DEFAULT_NESTING,
     DEFAULT_OUTPUT_BYTES, DEFAULT_PRINTED_BYTES, DEFAULT_PRINTED_LINES, DEFAULT_ROWS, DEFAULT_SOURCE_BYTES,
-    DEFAULT_STEPS, DEFAULT_TEXT_BYTES, DEFAULT_WALL, DEFAULT_WORK_WALL, GRACE, Limits, STACK_BYTES,
+    DEFAULT_STEPS, DEFAULT_TEXT_BYTES, DEFAULT_WALL, DEFAULT_WORK_WALL, GRACE, Limits, MAX_CALL_DEPTH, MAX_NESTING,
+    STACK_BYTES,
 };
 use threads::Threads;
 
@@ -81,6 +82,7 @@ impl Sandbox {
     /// A sandbox in which each query may use `limits`.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
+        let limits = limits.clamped();
         let threads = Threads::new(&limits);
         Self { limits: Arc::new(limits), threads }
     }
@@ -109,9 +111,9 @@ impl Sandbox {
         let is_cancelled = Arc::new(AtomicBool::new(false));
         let cancelled = Arc::clone(&is_cancelled);
         let limits = Arc::clone(&self.limits);
-        let work = move || match refused {
-            Some(error) => Err(error),
-            None => guard::evaluate(&source, &capture, &limits, &cancelled),
+        let work = move |delivery: threads::Delivery<Outcome>| match refused {
+            Some(error) => delivery.deliver(Err(error)),
+            None => guard::evaluate(&source, &capture, &limits, &cancelled, |result| delivery.deliver(result)),
         };
         self.threads.start(self.limits.wall, late("query", self.limits.wall), work, done)?;
         Ok(Running { is_cancelled })
@@ -146,7 +148,8 @@ impl Sandbox {
         done: impl FnOnce(Result<T, QueryError>) + Send + 'static,
     ) -> Result<(), QueryError> {
         let wall = self.limits.work_wall;
-        self.threads.start(wall, late("request", wall), move || Ok(work()), done)
+        let work = move |delivery: threads::Delivery<T>| delivery.deliver(Ok(work()));
+        self.threads.start(wall, late("request", wall), work, done)
     }
 
     /// How many slots are taken, how many there are, and how often none was free.

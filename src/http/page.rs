@@ -112,7 +112,7 @@ pub(super) fn doctor(doctor: &Doctor, base: &str) -> Markup {
     frame(base, "doctor", &body)
 }
 
-pub(super) fn skills(skills: &Vec<SkillSummary>, base: &str) -> Markup {
+pub(super) fn skills(skills: &[SkillSummary], base: &str) -> Markup {
     frame(base, "skills", &html! { h1 { "Skills" } (skill_table(skills)) })
 }
 
@@ -177,7 +177,7 @@ pub(super) fn answer(title: &str, reply: &Value, columns: &[String], base: &str)
     frame(base, title, &body)
 }
 
-pub(super) fn series_list(list: &Vec<SeriesReference>, base: &str) -> Markup {
+pub(super) fn series_list(list: &[SeriesReference], base: &str) -> Markup {
     frame(base, "series", &html! { h1 { "Series" } (series_table(list, base)) })
 }
 

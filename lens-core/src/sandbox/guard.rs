@@ -70,16 +70,24 @@ pub(super) fn refuse_long(source: &str, limits: &Limits) -> Option<QueryError> {
     })
 }
 
-/// Evaluates `source` over `capture` on this thread.
+/// Evaluates `source` over `capture` on this thread. What it gives is handed to `deliver` before its values are dropped,
+/// which can take as long as it took to make them.
 pub(super) fn evaluate(
     source: &str,
     capture: &Arc<Capture>,
     limits: &Arc<Limits>,
     is_cancelled: &Arc<AtomicBool>,
-) -> Result<Outcome, QueryError> {
+    deliver: impl FnOnce(Result<Outcome, QueryError>),
+) {
     let meter = Meter::new(limits, capture, is_cancelled);
-    let script = prepare(source, limits)?;
-    run(source, &script, &meter).map_err(|error| QueryError { printed: meter.take_printed(), ..error })
+    match prepare(source, limits) {
+        Ok(script) => {
+            let module = Module::new();
+            let result = run(source, &script, &module, &meter);
+            deliver(result.map_err(|error| QueryError { printed: meter.take_printed(), ..error }));
+        }
+        Err(error) => deliver(Err(error)),
+    }
 }
 
 /// Steps 1 to 3: the script as the interpreter may have it.
@@ -92,7 +100,7 @@ fn prepare(source: &str, limits: &Limits) -> Result<Rewritten, QueryError> {
     habits::check(source, &tokens)?;
     let plain = Plain::new(source, &tokens, limits)?;
     let module = AstModule::parse(dialect::NAME, plain.text.clone(), &dialect::user())
-        .map_err(|error| explain::syntax(&error, source))?;
+        .map_err(|error| explain::syntax(&error, source, &tokens))?;
     rewrite::rewrite(source, &module, &plain, limits)
 }
 
@@ -105,13 +113,12 @@ impl<'a, 'e: 'a> BeforeStmtFuncDyn<'a, 'e> for EveryStatement {
     }
 }
 
-fn run(source: &str, script: &Rewritten, meter: &Meter) -> Result<Outcome, QueryError> {
+fn run(source: &str, script: &Rewritten, module: &Module, meter: &Meter) -> Result<Outcome, QueryError> {
     let ast = AstModule::parse(dialect::NAME, script.text.clone(), &dialect::core())
         .map_err(|error| explain::internal(&error))?;
-    let module = Module::new();
-    namespace::install(&module, &meter.capture);
+    namespace::install(module, &meter.capture);
     let known = || known_names(&meter.capture);
-    let mut evaluator = Evaluator::new(&module);
+    let mut evaluator = Evaluator::new(module);
     evaluator.disable_gc();
     evaluator.extra = Some(meter);
     evaluator.set_print_handler(&Silent);

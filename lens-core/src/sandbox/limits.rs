@@ -52,7 +52,13 @@ pub const DEFAULT_ABANDONED: usize = 4;
 pub const STACK_BYTES: usize = 64 << 20;
 
 /// How long after its deadline a thread that does not end is given up.
-pub const GRACE: Duration = Duration::from_millis(50);
+pub const GRACE: Duration = Duration::from_millis(80);
+
+/// The greatest [`Limits::nesting`] and [`Limits::call_depth`] that the stack is good for, in a debug build as well.
+/// Greater settings count as these.
+pub const MAX_NESTING: usize = 200;
+/// See [`MAX_NESTING`].
+pub const MAX_CALL_DEPTH: usize = 1000;
 
 /// What a query may use. Whatever is exceeded ends the query with an error that names the limit, its value, the place
 /// in the script and what to do; the service does not notice.
@@ -101,6 +107,15 @@ pub struct Limits {
     /// How many threads may be given up because they did not end in time, before everything is refused until one of
     /// them ends; [`DEFAULT_ABANDONED`].
     pub abandoned: usize,
+}
+
+impl Limits {
+    /// The same limits, none of them greater than the stack allows.
+    pub(super) fn clamped(mut self) -> Self {
+        self.nesting = self.nesting.clamp(8, MAX_NESTING);
+        self.call_depth = self.call_depth.clamp(1, MAX_CALL_DEPTH);
+        self
+    }
 }
 
 impl Default for Limits {

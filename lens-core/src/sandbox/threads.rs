@@ -29,7 +29,7 @@ pub(super) struct Threads {
 struct Slots {
     running: Vec<(Instant, Arc<dyn Watched>)>,
     starting: usize,
-    abandoned: usize,
+    abandoned: Vec<Arc<dyn Watched>>,
     refused: u64,
     is_watched: bool,
 }
@@ -68,6 +68,22 @@ impl<T: Send> Watched for Run<T> {
     }
 }
 
+/// The way back from a thread to whoever asked.
+pub(super) struct Delivery<T> {
+    threads: Arc<Threads>,
+    run: Arc<Run<T>>,
+}
+
+impl<T: Send + 'static> Delivery<T> {
+    /// Gives the slot back and hands the answer over, unless that was done already.
+    pub(super) fn deliver(self, result: Result<T, QueryError>) {
+        self.threads.give_back(&(Arc::clone(&self.run) as Arc<dyn Watched>));
+        if let Some(done) = self.run.take() {
+            answer(done, result);
+        }
+    }
+}
+
 /// Hands the answer over. What the callback does is not ours: its panic ends here.
 fn answer<T>(done: Done<T>, result: Result<T, QueryError>) {
     let _ = catch_unwind(AssertUnwindSafe(|| done(result)));
@@ -83,37 +99,33 @@ impl Threads {
         })
     }
 
-    /// Runs `work` on a thread of its own and hands its result to `done`; after `wall` and a grace, `late` is handed
-    /// over in its place.
+    /// Runs `work` on a thread of its own, and hands over to `done` what it delivers; after `wall` and a grace, `late` is
+    /// handed over in its place. Work can deliver before it tidies up.
     pub(super) fn start<T: Send + 'static>(
         self: &Arc<Self>,
         wall: Duration,
         late: QueryError,
-        work: impl FnOnce() -> Result<T, QueryError> + Send + 'static,
+        work: impl FnOnce(Delivery<T>) + Send + 'static,
         done: impl FnOnce(Result<T, QueryError>) + Send + 'static,
     ) -> Result<(), QueryError> {
         self.take_slot()?;
         let run = Arc::new(Run { done: Mutex::new(Some(Box::new(done) as Done<T>)), late });
-        let threads = Arc::clone(self);
         let watched = Arc::clone(&run) as Arc<dyn Watched>;
-        let own = Arc::clone(&run);
         // Listed before the thread starts, so that a thread that ends at once finds itself.
         self.watch(Instant::now() + wall + GRACE, Arc::clone(&watched));
+        let delivery = Delivery { threads: Arc::clone(self), run: Arc::clone(&run) };
+        let last = Delivery { threads: Arc::clone(self), run: Arc::clone(&run) };
         let body = move || {
-            let result = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| work(delivery))) {
                 let message = crate::registry::panic_message(&*panic);
-                Err(QueryError::new(QueryErrorKind::Internal, format!("lens panicked while it answered: {message}"))
-                    .help("this is a defect of lens or of a skill; please report it with the script"))
-            });
-            threads.give_back(&(Arc::clone(&own) as Arc<dyn Watched>));
-            if let Some(done) = own.take() {
-                answer(done, result);
+                let message = format!("lens panicked while it answered: {message}");
+                last.deliver(Err(QueryError::new(QueryErrorKind::Internal, message)
+                    .help("this is a defect of lens or of a skill; please report it with the script")));
             }
         };
         let spawned = std::thread::Builder::new().name("lens-query".to_owned()).stack_size(STACK_BYTES).spawn(body);
         if let Err(error) = spawned {
             self.give_back(&watched);
-            // Nobody else has taken it: there is no thread, and the deadline is in the future.
             drop(run.take());
             return Err(QueryError::new(QueryErrorKind::Overloaded, format!("no thread can be started: {error}"))
                 .help("the process is at its limit of threads or memory; ask again later"));
@@ -135,10 +147,11 @@ impl Threads {
 
     fn take_slot(&self) -> Result<(), QueryError> {
         let mut slots = self.lock();
-        let refusal = if slots.abandoned >= self.abandoned {
+        let refusal = if slots.abandoned.len() >= self.abandoned {
             let message = format!(
                 "{} queries did not end in time and still run; the limit is {}",
-                slots.abandoned, self.abandoned
+                slots.abandoned.len(),
+                self.abandoned
             );
             QueryError::new(QueryErrorKind::Overloaded, message)
                 .help("wait until they end; if they never do, a skill's function hangs")
@@ -167,14 +180,11 @@ impl Threads {
             std::thread::Builder::new().name("lens-watch".to_owned()).spawn(move || threads.watcher()).is_ok();
     }
 
-    /// Gives the slot of `run` back; if the watcher has given it up, one thread less is missing.
+    /// Gives the slot of `run` back, or, if the watcher has given it up, its place among the missing.
     fn give_back(&self, run: &Arc<dyn Watched>) {
         let mut slots = self.lock();
-        let position = slots.running.iter().position(|(_, other)| same(run, other));
-        match position {
-            Some(position) => drop(slots.running.swap_remove(position)),
-            None => slots.abandoned -= 1,
-        }
+        slots.running.retain(|(_, other)| !same(run, other));
+        slots.abandoned.retain(|other| !same(run, other));
     }
 
     fn watcher(&self) {
@@ -183,7 +193,7 @@ impl Threads {
             let now = Instant::now();
             while let Some(position) = slots.running.iter().position(|(deadline, _)| *deadline <= now) {
                 let (_, run) = slots.running.swap_remove(position);
-                slots.abandoned += 1;
+                slots.abandoned.push(Arc::clone(&run));
                 drop(slots);
                 run.give_up();
                 slots = self.lock();

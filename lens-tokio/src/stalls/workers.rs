@@ -76,7 +76,7 @@ impl Workers {
                 };
                 // A poll that hooks see is seen as one.
                 let is_seen = slot.is_some_and(|slot| !slot.running().is_empty());
-                let is_active = is_driven && counters.parks_and_unparks % 2 == 0 && !is_seen;
+                let is_active = is_driven && counters.parks_and_unparks.is_multiple_of(2) && !is_seen;
                 is_alert |= self.saw(context, runtime, index, slot, counters, is_active);
             }
         }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Service, program, until};
 
-fn listed(service: &Service, name: &str) -> Value {
+pub(crate) fn listed(service: &Service, name: &str) -> Value {
     let list = service.get("/faults").body;
     list.as_array().unwrap().iter().find(|fault| fault["name"] == name).unwrap().clone()
 }
@@ -21,22 +21,22 @@ fn line_at(place: &Value) -> String {
     source.lines().nth(line.parse::<usize>().unwrap() - 1).unwrap().trim().to_owned()
 }
 
-fn start(service: &Service, fault: &str) {
+pub(crate) fn start(service: &Service, fault: &str) {
     let answer = service.post(&format!("/faults/{fault}"));
     assert_eq!(answer.status, 202, "{answer:?}");
 }
 
-fn end(service: &Service, name: &str) {
+pub(crate) fn end(service: &Service, name: &str) {
     let answer = service.request("DELETE", &format!("/faults/{name}"), "");
     assert_eq!(answer.status, 204, "{answer:?}");
     assert_eq!(listed(service, name)["running"], Value::Null);
 }
 
-fn injected(service: &Service, name: &str) -> u64 {
+pub(crate) fn injected(service: &Service, name: &str) -> u64 {
     listed(service, name)["running"]["injected"].as_u64().unwrap()
 }
 
-fn until_injected(service: &Service, name: &str, count: u64) {
+pub(crate) fn until_injected(service: &Service, name: &str, count: u64) {
     until(&format!("{name} has come to {count}"), || (injected(service, name) == count).then_some(()));
 }
 

@@ -27,6 +27,9 @@ pub(crate) fn output(program: &mut Command) -> Output {
 pub(crate) struct Service {
     process: Child,
     address: String,
+    /// Where lens listens, if it is compiled in.
+    #[cfg_attr(not(feature = "lens"), expect(dead_code, reason = "only the tests of lens ask it"))]
+    lens_address: Option<String>,
     log: Arc<Mutex<Vec<String>>>,
 }
 
@@ -45,15 +48,18 @@ impl Service {
 
     pub(crate) fn start_program(program: &mut Command) -> Self {
         let mut process = program.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address = line.trim_end().strip_prefix("orders: http://").unwrap().to_owned();
+        let mut stdout = BufReader::new(process.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let address = stdout.next().unwrap().strip_prefix("orders: http://").unwrap().to_owned();
+        let lens_address = cfg!(feature = "lens").then(|| {
+            let line = stdout.next().unwrap();
+            line.strip_prefix("lens: http://").unwrap().strip_suffix("/debug/lens").unwrap().to_owned()
+        });
         let log = Arc::new(Mutex::new(Vec::new()));
         let (lines, stderr) = (Arc::clone(&log), process.stderr.take().unwrap());
         std::thread::spawn(move || {
             BufReader::new(stderr).lines().map_while(Result::ok).for_each(|line| lines.lock().unwrap().push(line));
         });
-        Self { process, address, log }
+        Self { process, address, lens_address, log }
     }
 
     /// How many lines on stderr have this in them.
@@ -69,23 +75,8 @@ impl Service {
         self.process.id()
     }
 
-    /// Sends a request with a connection of its own. A body that is no JSON reads as a JSON string.
     pub(crate) fn request(&self, method: &str, path: &str, body: &str) -> Answer {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
-        stream.set_read_timeout(Some(DEADLINE)).unwrap();
-        let (address, length) = (&self.address, body.len());
-        write!(
-            stream,
-            "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-type: application/json\r\n\
-             content-length: {length}\r\n\r\n{body}"
-        )
-        .unwrap();
-        let mut text = String::new();
-        stream.read_to_string(&mut text).unwrap();
-        let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        let body = serde_json::from_str(body).unwrap_or_else(|_| Value::String(body.to_owned()));
-        Answer { status, head: head.to_ascii_lowercase(), body }
+        request(&self.address, method, path, body)
     }
 
     pub(crate) fn get(&self, path: &str) -> Answer {
@@ -96,6 +87,20 @@ impl Service {
         self.request("POST", path, "")
     }
 
+    /// Sends a request to lens's own address.
+    #[cfg(feature = "lens")]
+    pub(crate) fn lens(&self, method: &str, path: &str, body: &str) -> Answer {
+        request(self.lens_address.as_deref().unwrap(), method, path, body)
+    }
+
+    /// What a query gives, asked at lens's own address.
+    #[cfg(feature = "lens")]
+    pub(crate) fn query(&self, script: &str) -> Value {
+        let answer = self.lens("POST", "/debug/lens/query", script);
+        assert_eq!(answer.status, 200, "{script}: {answer:?}");
+        answer.body["value"].clone()
+    }
+
     /// Sends a signal, and waits until the process has ended; gives its exit code and how long that took.
     pub(crate) fn end_with(&mut self, signal: &str) -> (Option<i32>, Duration) {
         let sent = Instant::now();
@@ -104,6 +109,25 @@ impl Service {
         let status = until("the process ends", || self.process.try_wait().unwrap());
         (status.code(), sent.elapsed())
     }
+}
+
+/// Sends a request with a connection of its own. A body that is no JSON reads as a JSON string.
+fn request(address: &str, method: &str, path: &str, body: &str) -> Answer {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    let length = body.len();
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-type: application/json\r\n\
+         content-length: {length}\r\n\r\n{body}"
+    )
+    .unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    let body = serde_json::from_str(body).unwrap_or_else(|_| Value::String(body.to_owned()));
+    Answer { status, head: head.to_ascii_lowercase(), body }
 }
 
 impl Drop for Service {

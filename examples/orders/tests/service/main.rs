@@ -5,5 +5,7 @@
 mod api;
 mod faults;
 mod harness;
+#[cfg(feature = "lens")]
+mod lens;
 mod start;
 mod tree;

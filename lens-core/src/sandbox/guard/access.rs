@@ -20,13 +20,13 @@ use crate::error::nearest;
 use crate::sandbox::error::QueryErrorKind;
 
 /// How many arguments `*args` and `**kwargs` may stand for.
-const MOST_ARGUMENTS: usize = 256;
+pub(super) const MOST_ARGUMENTS: usize = 256;
 
 /// `value.name`.
 #[inline]
 pub(super) fn attribute<'v>(value: Value<'v>, name: &str, hand: Hand<'_, 'v>) -> Checked<Value<'v>> {
     if let Some(row) = value.downcast_ref::<Row>() {
-        return row.field(name, hand.heap).ok_or_else(|| methods::no_attribute(Row::TYPE, name, &row.fields()));
+        return row.field(name, hand.heap).ok_or_else(|| methods::no_attribute("a row", name, &row.fields()));
     }
     other_attribute(value, name, hand)?.ok_or_else(|| no_attribute(value, name))
 }
@@ -81,7 +81,7 @@ fn no_attribute(value: Value<'_>, name: &str) -> starlark::Error {
     }
     let known = names(value);
     let known: Vec<&str> = known.iter().map(String::as_str).collect();
-    methods::no_attribute(value.get_type(), name, &known)
+    methods::no_attribute(&form::kind(value), name, &known)
 }
 
 /// `value[index]`.
@@ -97,9 +97,9 @@ pub(super) fn at<'v>(value: Value<'v>, index: Value<'v>, hand: Hand<'_, 'v>) -> 
         Form::List(_) | Form::Tuple(_) | Form::Range | Form::Text(_) => match index.unpack_i32() {
             Some(place) => value.at(index, hand.heap).map_err(|_| out_of_range(value, place)),
             None => Err(Fault::runtime(format!(
-                "a {} is indexed by an integer, not a {}",
-                value.get_type(),
-                index.get_type()
+                "{} is indexed by an integer, not {}",
+                form::kind(value),
+                form::kind(index)
             ))
             .into()),
         },
@@ -111,14 +111,14 @@ pub(super) fn at<'v>(value: Value<'v>, index: Value<'v>, hand: Hand<'_, 'v>) -> 
             Err(Fault::runtime("a row has no index").help(help).into())
         }
         Form::Unavailable(absent) => Err(absent.used()),
-        _ => Err(Fault::runtime(format!("a {} has no index", value.get_type())).into()),
+        _ => Err(Fault::runtime(format!("{} has no index", form::kind(value))).into()),
     }
 }
 
 #[cold]
 fn out_of_range(value: Value<'_>, index: i32) -> starlark::Error {
     let length = value.length().unwrap_or(0);
-    Fault::runtime(format!("index {index} is outside of a {} of {length} items", value.get_type()))
+    Fault::runtime(format!("index {index} is outside of {} of {length} items", form::kind(value)))
         .help("ask for its `len` first")
         .into()
 }
@@ -149,12 +149,12 @@ fn slice<'v>(value: Value<'v>, bounds: [Value<'v>; 3], hand: Hand<'_, 'v>) -> Ch
         Form::Tuple(tuple) => tuple.len() * size_of::<usize>(),
         Form::Range => 64,
         Form::Unavailable(absent) => return Err(absent.used()),
-        _ => return Err(Fault::runtime(format!("a {} has no slices", value.get_type())).into()),
+        _ => return Err(Fault::runtime(format!("{} has no slices", form::kind(value))).into()),
     };
     for bound in bounds {
         known(bound)?;
         if !bound.is_none() && bound.unpack_i32().is_none() {
-            return Err(Fault::runtime(format!("a slice is bounded by integers, not a {}", bound.get_type())).into());
+            return Err(Fault::runtime(format!("a slice is bounded by integers, not {}", form::kind(bound))).into());
         }
     }
     hand.meter.spend(hand.heap, bytes / 128)?;
@@ -224,7 +224,10 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> starlark::Result<Value<'v>> {
         let hand = Hand::new(eval)?;
-        hand.entries(DictRef::from_value(d).map_or(0, |dict| dict.len()))?;
+        let entries = DictRef::from_value(d).map_or(0, |dict| dict.len());
+        hand.entries(entries)?;
+        // Keys that were chosen to fall together make it quadratic.
+        hand.meter.spend(hand.heap, entries * entries / 256)?;
         Ok(d)
     }
 
@@ -256,7 +259,7 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
         let hand = Hand::new(eval)?;
         let Some(dict) = DictRef::from_value(x) else {
             known(x)?;
-            return Err(Fault::runtime(format!("`**` takes a dict, not a {}", x.get_type())).into());
+            return Err(Fault::runtime(format!("`**` takes a dict, not {}", form::kind(x))).into());
         };
         few(dict.len())?;
         hand.meter.take(hand.heap, dict.len() * 2 * ENTRY_BYTES)?;

@@ -6,7 +6,7 @@ use std::cmp::Ordering;
 use starlark::values::{Heap, StringValue, Value};
 
 use super::fault::{Checked, Fault};
-use super::form::{Form, known};
+use super::form::{self, Form, known};
 use super::meter::Meter;
 
 /// How many bytes of text are compared in one step.
@@ -152,8 +152,9 @@ impl<'v> Compare<'_, 'v> {
                 }
                 Ok(Ordering::Equal)
             }
-            (one, other) if one.is_leaf() || other.is_leaf() => a.compare(b),
-            _ => Err(Fault::runtime(format!("a {} and a {} have no order", a.get_type(), b.get_type()))
+            (Form::Int | Form::Float(_), Form::Int | Form::Float(_)) => a.compare(b),
+            (Form::Bool(_), Form::Bool(_)) => a.compare(b),
+            _ => Err(Fault::runtime(format!("{} and {} have no order", form::kind(a), form::kind(b)))
                 .help("compare a number or a text of them, as with `key=`")
                 .into()),
         }

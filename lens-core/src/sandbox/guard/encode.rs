@@ -7,7 +7,7 @@ use serde_json::{Map, Value as Json};
 use starlark::values::{Heap, UnpackValue, Value};
 
 use super::fault::{Checked, Fault};
-use super::form::{Form, known};
+use super::form::{self, Form, known};
 use super::meter::Meter;
 use super::value::Unavailable;
 
@@ -30,6 +30,11 @@ pub(super) fn text<'v>(value: Value<'v>, meter: &Meter, heap: &'v Heap) -> Check
     Ok(text)
 }
 
+/// The memory of a JSON value, and of as many fields of an object as share a piece of memory.
+const VALUE_BYTES: usize = 32;
+const FIELDS_BYTES: usize = 700;
+const FIELDS: usize = 6;
+
 struct Encoder<'a, 'v> {
     meter: &'a Meter,
     heap: &'v Heap,
@@ -46,6 +51,7 @@ impl<'a, 'v> Encoder<'a, 'v> {
     /// Takes room for what is about to be written.
     fn take(&mut self, bytes: usize) -> Checked<()> {
         self.meter.tick(self.heap)?;
+        self.meter.take(self.heap, VALUE_BYTES + bytes)?;
         let (name, limit) = self.limit;
         self.room = self.room.checked_sub(bytes).ok_or_else(|| {
             Fault::limit(
@@ -54,6 +60,11 @@ impl<'a, 'v> Encoder<'a, 'v> {
             )
         })?;
         Ok(())
+    }
+
+    /// Takes the memory of an object.
+    fn object(&self, fields: usize) -> Checked<()> {
+        self.meter.take(self.heap, (fields / FIELDS + 1) * FIELDS_BYTES)
     }
 
     fn nested(&self, depth: usize) -> Checked<usize> {
@@ -78,6 +89,7 @@ impl<'a, 'v> Encoder<'a, 'v> {
             Form::Set | Form::Range => self.items(value.iterate(self.heap)?, depth)?,
             Form::Dict(dict) => {
                 let depth = self.nested(depth)?;
+                self.object(dict.len())?;
                 let mut fields = Map::new();
                 for (key, value) in dict.iter() {
                     let key = self.key(key)?;
@@ -87,6 +99,7 @@ impl<'a, 'v> Encoder<'a, 'v> {
             }
             Form::Struct(fields) => {
                 let depth = self.nested(depth)?;
+                self.object(fields.iter().len())?;
                 let mut map = Map::new();
                 for (name, value) in fields.iter() {
                     let name = self.owned(name.as_str())?;
@@ -115,7 +128,7 @@ impl<'a, 'v> Encoder<'a, 'v> {
                 // JSON has no other word for what is no finite number.
                 Ok(serde_json::Number::from_f64(*number).map_or(Json::Null, Json::Number))
             }
-            _ => Err(Fault::runtime(format!("a {} cannot be JSON", value.get_type()))
+            _ => Err(Fault::runtime(format!("{} cannot be JSON", form::kind(value)))
                 .help("return its result or its fields: call it, or take single attributes of it")
                 .into()),
         }
@@ -137,7 +150,7 @@ impl<'a, 'v> Encoder<'a, 'v> {
                 self.take(4)?;
                 Ok(self.leaf(key, &form)?.to_string())
             }
-            _ => Err(Fault::runtime(format!("a {} cannot be a key in JSON", key.get_type()))
+            _ => Err(Fault::runtime(format!("{} cannot be a key in JSON", form::kind(key)))
                 .help("make it a text first, as in `str(key)`")
                 .into()),
         }
@@ -159,10 +172,13 @@ impl<'a, 'v> Encoder<'a, 'v> {
             Json::Null | Json::Bool(_) | Json::Number(_) => self.take(8),
             Json::String(text) => self.take(text.len() + 2),
             Json::Array(items) => items.iter().try_for_each(|item| self.measure(item)),
-            Json::Object(fields) => fields.iter().try_for_each(|(name, value)| {
-                self.take(name.len() + 4)?;
-                self.measure(value)
-            }),
+            Json::Object(fields) => {
+                self.object(fields.len())?;
+                fields.iter().try_for_each(|(name, value)| {
+                    self.take(name.len() + 4)?;
+                    self.measure(value)
+                })
+            }
         }
     }
 

@@ -5,6 +5,7 @@ use starlark_syntax::{Error, ErrorKind};
 
 use super::dialect;
 use super::fault::Fault;
+use super::lex::{Kind, Token};
 use super::place::Place;
 use super::rewrite::Rewritten;
 use crate::error::nearest;
@@ -36,17 +37,49 @@ const ELSEWHERE: &[(&str, &str)] = &[
 ];
 
 /// What the parser says about the user's script.
-pub(super) fn syntax(error: &Error, source: &str) -> QueryError {
+pub(super) fn syntax(error: &Error, source: &str, tokens: &[Token]) -> QueryError {
     let (start, end) = dialect::span(error).unwrap_or((source.len(), source.len()));
     let message = dialect::syntax_message(error);
-    let query_error = Place::new(source, start, end).error(QueryErrorKind::Syntax, &message);
+    let at = |start, end, message: &str| Place::new(source, start, end).error(QueryErrorKind::Syntax, message);
     if message.contains("tabs") {
-        return query_error.help("indent with spaces");
+        return at(start, end, &message).help("indent with spaces");
     }
-    if message.contains("unexpected end of file") {
-        return query_error.help("a bracket, a text or a block is not finished");
+    if let Some(text) = tokens.iter().find(|token| matches!(token.kind, Kind::Text { is_closed: false, .. })) {
+        return at(text.start, text.end, "this text is not closed").help("end it with the quotes that it begins with");
     }
-    query_error
+    let before: Vec<Token> = tokens.iter().copied().take_while(|token| token.end <= start).collect();
+    let begins_line = source[..start].lines().next_back().is_none_or(|line| line.trim().is_empty());
+    let ends_early = message.contains("too early") || message.contains("end of file");
+    if let (true, Some(open)) = (begins_line || ends_early, unclosed(&before)) {
+        return at(open.start, open.end, &format!("this `{}` is not closed", open.text(source)));
+    }
+    let line: Vec<&str> =
+        before.iter().rev().take_while(|token| token.kind != Kind::Newline).map(|token| token.text(source)).collect();
+    let first = line.last().copied().unwrap_or_default();
+    if ends_early && matches!(first, "if" | "elif" | "else" | "for" | "def") && !line.contains(&":") {
+        return at(start, end, "this line needs a `:` at its end");
+    }
+    if ends_early && line.contains(&",") && !line.contains(&"=") {
+        return at(start, end, "several values need brackets").help("write `(a, b)` or `[a, b]`");
+    }
+    let ended = before.iter().rev().find(|token| token.kind != Kind::Newline);
+    if begins_line && ended.is_some_and(|token| token.text(source) == ":") {
+        return at(start, end, "this line belongs to the block before").help("indent it");
+    }
+    at(start, end, &message)
+}
+
+/// The last bracket that is not closed.
+fn unclosed(tokens: &[Token]) -> Option<Token> {
+    let mut open = Vec::new();
+    for token in tokens {
+        match token.kind {
+            Kind::Open => open.push(*token),
+            Kind::Close => drop(open.pop()),
+            _ => {}
+        }
+    }
+    open.pop()
 }
 
 /// The guard wrote what the parser does not take.
@@ -110,7 +143,9 @@ fn what(error: &Error, limits: &Limits, known: impl FnOnce() -> Vec<String>) -> 
 fn plain(kind: QueryErrorKind, text: &str) -> QueryError {
     const LONGEST: usize = 400;
     let line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or("the script failed").trim();
-    let line = line.char_indices().nth(LONGEST).map_or(line, |(end, _)| &line[..end]);
+    // The interpreter calls a function by the name of its file, which the user does not know.
+    let line = line.replace("`query.", "`").replace(" query.", " ");
+    let line = line.char_indices().nth(LONGEST).map_or(line.as_str(), |(end, _)| &line[..end]);
     let mut characters = line.chars();
     let lower: String = match characters.next() {
         // As our own messages begin.

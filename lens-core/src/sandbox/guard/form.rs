@@ -93,6 +93,16 @@ impl<'v> Form<'v> {
     }
 }
 
+/// What `value` is, with its article, for a message.
+pub(super) fn kind(value: Value<'_>) -> String {
+    match value.get_type() {
+        "NoneType" => "None".to_owned(),
+        "string" => "a text".to_owned(),
+        other if other.starts_with(['a', 'e', 'i', 'o', 'u']) => format!("an {other}"),
+        other => format!("a {other}"),
+    }
+}
+
 /// Whether `value` has no parts.
 #[inline]
 pub(super) fn is_leaf(value: Value<'_>) -> bool {
@@ -181,7 +191,7 @@ pub(super) fn length(value: Value<'_>, meter: &Meter) -> Checked<usize> {
         Form::List(_) | Form::Tuple(_) | Form::Dict(_) | Form::Set | Form::Range => {
             usize::try_from(value.length()?).unwrap_or(0)
         }
-        _ => return Err(Fault::runtime(format!("a {} is not a list", value.get_type())).into()),
+        _ => return Err(Fault::runtime(format!("{} is not a list", kind(value))).into()),
     };
     at_most_rows(length, meter)
 }

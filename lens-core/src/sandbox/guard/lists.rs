@@ -6,6 +6,7 @@ use starlark::values::{UnpackValue, Value};
 
 use super::fault::{Checked, Fault};
 use super::form::{self, Form};
+use super::meter::Held;
 use super::operators::Hand;
 use super::show;
 
@@ -77,7 +78,7 @@ pub(super) fn appendable<'v>(list: Value<'v>, hand: Hand<'_, 'v>) -> Checked<()>
         Some(items) => grow(items, hand),
         None => {
             form::known(list)?;
-            Err(Fault::runtime(format!("a {} has no `append`", list.get_type()))
+            Err(Fault::runtime(format!("{} has no `append`", form::kind(list)))
                 .help("only lists have; a set has `add`")
                 .into())
         }
@@ -103,9 +104,7 @@ pub(super) fn extend<'v>(
 }
 
 fn index_of(method: &str, index: Value<'_>) -> Checked<i32> {
-    index
-        .unpack_i32()
-        .ok_or_else(|| Fault::argument(format!("`{method}` takes an index, not a {}", index.get_type())).into())
+    int(method, index)
 }
 
 /// The part of a list of `length` items between two optional bounds, which may count from its end.
@@ -131,25 +130,41 @@ fn missing<'v>(needle: Value<'v>, hand: Hand<'_, 'v>) -> starlark::Error {
 }
 
 /// The items of anything that can be iterated, as many as a list may have.
-pub(super) fn items_of<'v>(values: Value<'v>, hand: Hand<'_, 'v>) -> Checked<Vec<Value<'v>>> {
+pub(super) fn items_of<'v>(values: Value<'v>, hand: Hand<'_, 'v>) -> Checked<Held<Value<'v>>> {
     let length = form::length(values, hand.meter)?;
     hand.meter.spend(hand.heap, length / 16)?;
+    let mut items = Held::with_capacity(length, hand.meter, hand.heap)?;
     match Form::of(values) {
-        Form::List(list) => Ok(list.content().to_vec()),
-        Form::Tuple(tuple) => Ok(tuple.content().to_vec()),
-        _ => {
-            let mut items = Vec::with_capacity(length);
-            items.extend(values.iterate(hand.heap)?);
-            Ok(items)
-        }
+        Form::List(list) => items.extend_from_slice(list.content()),
+        Form::Tuple(tuple) => items.extend_from_slice(tuple.content()),
+        _ => items.extend(values.iterate(hand.heap)?),
     }
+    Ok(items)
 }
 
-/// A number, for a method's argument.
+/// An integer of 32 bits, for a function's argument.
+pub(super) fn int(function: &str, value: Value<'_>) -> Checked<i32> {
+    form::known(value)?;
+    value.unpack_i32().ok_or_else(|| {
+        Fault::argument(format!("`{function}` takes an integer of 32 bits, not {}", form::kind(value)))
+            .help("round a number first, as in `int(x)`")
+            .into()
+    })
+}
+
+/// A text, for a function's argument.
+pub(super) fn text<'v>(function: &str, value: Value<'v>) -> Checked<&'v str> {
+    form::known(value)?;
+    value
+        .unpack_str()
+        .ok_or_else(|| Fault::argument(format!("`{function}` takes a text, not {}", form::kind(value))).into())
+}
+
+/// A number, for a function's argument.
 pub(super) fn number(method: &str, value: Value<'_>) -> Checked<f64> {
     form::known(value)?;
     match starlark::values::float::UnpackFloat::unpack_value(value) {
         Ok(Some(number)) => Ok(number.0),
-        _ => Err(Fault::argument(format!("`{method}` takes a number, not a {}", value.get_type())).into()),
+        _ => Err(Fault::argument(format!("`{method}` takes a number, not {}", form::kind(value))).into()),
     }
 }

@@ -41,6 +41,53 @@ fn used(heap: &Heap) -> usize {
     heap.allocated_bytes().saturating_add(CHARGED.get())
 }
 
+/// Values that a function of the guard holds while it works. They count as the query's memory until it is done: it may
+/// call back into the script, which may call it again.
+#[derive(Debug)]
+pub(super) struct Held<T> {
+    items: Vec<T>,
+    bytes: usize,
+}
+
+impl<T> Held<T> {
+    /// Room for `capacity` items.
+    pub(super) fn with_capacity(capacity: usize, meter: &Meter, heap: &Heap) -> Checked<Self> {
+        let bytes = capacity.saturating_mul(size_of::<T>());
+        meter.take(heap, bytes)?;
+        Ok(Self { items: Vec::with_capacity(capacity), bytes })
+    }
+
+    /// Adds an item, for which there is room.
+    pub(super) fn push(&mut self, item: T) {
+        self.items.push(item);
+    }
+
+    /// Adds items, for which there is room.
+    pub(super) fn extend(&mut self, items: impl IntoIterator<Item = T>) {
+        self.items.extend(items);
+    }
+}
+
+impl<T> std::ops::Deref for Held<T> {
+    type Target = Vec<T>;
+
+    fn deref(&self) -> &Vec<T> {
+        &self.items
+    }
+}
+
+impl<T> std::ops::DerefMut for Held<T> {
+    fn deref_mut(&mut self) -> &mut Vec<T> {
+        &mut self.items
+    }
+}
+
+impl<T> Drop for Held<T> {
+    fn drop(&mut self) {
+        CHARGED.set(CHARGED.get().saturating_sub(self.bytes));
+    }
+}
+
 /// A query's use of its limits, and the capture that it asks.
 #[derive(ProvidesStaticType)]
 pub(super) struct Meter {

@@ -99,7 +99,7 @@ pub(super) fn callable(function: Value<'_>) -> Checked<()> {
         return Ok(());
     }
     form::known(function)?;
-    Err(Fault::runtime(format!("a {} cannot be called", function.get_type())).into())
+    Err(Fault::runtime(format!("{} cannot be called", form::kind(function))).into())
 }
 
 fn dict<'v>(
@@ -156,7 +156,8 @@ fn set<'v>(
             form::key(*item, hand.heap)?;
             form::at_most_rows(length + 1, hand.meter)?;
             hand.entries(usize::from(name == "add"))?;
-            hand.meter.spend(hand.heap, length / 64)?;
+            // To remove an item is to move all that follow it.
+            hand.meter.spend(hand.heap, if name == "add" { 0 } else { length / 64 })?;
             // The interpreter's own error shows the whole set.
             if name == "remove" && !receiver.is_in(*item)? {
                 let shown = show::brief(*item, hand.meter, hand.heap);
@@ -201,8 +202,8 @@ fn wrong_count(of: &str, method: &str, count: usize) -> starlark::Error {
 pub(super) fn no_attribute(kind: &str, name: &str, known: &[&str]) -> starlark::Error {
     let near = nearest(name, known.iter().copied());
     let message = match &near {
-        Some(near) => format!("a {kind} has no `{name}`; did you mean `{near}`?"),
-        None => format!("a {kind} has no `{name}`"),
+        Some(near) => format!("{kind} has no `{name}`; did you mean `{near}`?"),
+        None => format!("{kind} has no `{name}`"),
     };
     let fault = Fault::new(crate::sandbox::error::QueryErrorKind::UnknownName, message).nearest(near);
     if known.is_empty() {

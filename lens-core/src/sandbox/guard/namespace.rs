@@ -18,10 +18,10 @@ use starlark::values::{FrozenValue, Heap, NoSerialize, StarlarkValue, Value, sta
 
 use super::encode;
 use super::fault::{Checked, Fault};
-use super::form::ENTRY_BYTES;
+use super::form::{self, ENTRY_BYTES};
 use super::meter::Meter;
 use super::value;
-use crate::answer::Answer;
+use crate::answer::{Answer, Table};
 use crate::capture::Capture;
 use crate::error::CallError;
 use crate::reading::Unavailable;
@@ -142,8 +142,17 @@ pub(super) fn unpack<'v>(given: &Given<'v, '_>, eval: &mut Evaluator<'v, '_, '_>
         let _: Value<'v> = parser.next()?;
         Ok(positional.items)
     })?;
-    let named = given.names_map()?.into_iter().map(|(name, value)| (name.as_str().to_owned(), value)).collect();
+    let named = given.names_map()?;
+    Meter::of(eval).spend(eval.heap(), positional.len() / 16 + named.len() * named.len() / 16)?;
+    let named = named.into_iter().map(|(name, value)| (name.as_str().to_owned(), value)).collect();
     Ok((positional, named))
+}
+
+/// The memory of a row, about: a skill's type does not tell, but the row as text does not lie by much.
+fn row_bytes(table: &dyn Table) -> usize {
+    const LEAST: usize = 64;
+    let shown = |row: usize| if table.is_empty() { 0 } else { table.to_json(row).to_string().len() };
+    LEAST + shown(0).max(shown(table.len().saturating_sub(1)))
 }
 
 /// Asks the capture, and turns the answer into a value.
@@ -174,10 +183,14 @@ pub(super) fn call<'v>(
                 )
                 .into());
             }
+            meter.take(heap, rows.saturating_mul(row_bytes(&*table)))?;
             meter.reserve(heap, rows.saturating_mul(ROW_BYTES))?;
             Ok(value::rows(&table, heap))
         }
-        Answer::Record(table) => Ok(heap.alloc(value::Row { table, index: 0 })),
+        Answer::Record(table) => {
+            meter.take(heap, row_bytes(&*table))?;
+            Ok(heap.alloc(value::Row { table, index: 0 }))
+        }
         Answer::Value(json) => Ok(value::from_json(&json, heap)),
     }
 }
@@ -302,7 +315,7 @@ impl<'v> StarlarkValue<'v> for Method {
         let (positional, _) = unpack(given, eval)?;
         let number = |value: Value<'v>| match UnpackFloat::unpack_value(value) {
             Ok(Some(number)) => Ok(number.0),
-            _ => Err(Fault::argument(format!("`{}` takes a number, not a {}", self.name, value.get_type())).into()),
+            _ => Err(Fault::argument(format!("`{}` takes a number, not {}", self.name, form::kind(value))).into()),
         };
         let arguments = positional.into_iter().map(number).collect::<Checked<Vec<f64>>>()?;
         let history = History { series: self.series.clone() };

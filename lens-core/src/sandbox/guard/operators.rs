@@ -108,7 +108,7 @@ pub(super) fn add<'v>(a: Value<'v>, b: Value<'v>, hand: Hand<'_, 'v>) -> Checked
         (Form::Tuple(a), Form::Tuple(b)) => hand.list(a.len() + b.len())?,
         (Form::Int, Form::Int) => hand.bits(bits(a).max(bits(b)) + 1)?,
         (Form::Text(_), Form::Int | Form::Float(_) | Form::Bool(_)) => {
-            return Err(Fault::runtime(format!("a text and a {} cannot be added", b.get_type()))
+            return Err(Fault::runtime(format!("a text and {} cannot be added", form::kind(b)))
                 .help("write an f-string, as in `f\"{name}: {count}\"`, or make it a text with `str(x)`")
                 .into());
         }
@@ -224,7 +224,7 @@ fn contains<'v>(needle: Value<'v>, values: Value<'v>, hand: Hand<'_, 'v>) -> Che
                 hand.meter.spend(hand.heap, text.len() / 64)?;
                 Ok(text.contains(needle))
             }
-            None => Err(Fault::runtime(format!("a {} cannot be in a text", needle.get_type()))
+            None => Err(Fault::runtime(format!("{} cannot be in a text", form::kind(needle)))
                 .help("make it a text with `str(x)`")
                 .into()),
         },
@@ -240,7 +240,7 @@ fn contains<'v>(needle: Value<'v>, values: Value<'v>, hand: Hand<'_, 'v>) -> Che
         }
         _ => {
             known(values)?;
-            Err(Fault::runtime(format!("nothing can be in a {}", values.get_type())).into())
+            Err(Fault::runtime(format!("nothing can be in {}", form::kind(values))).into())
         }
     }
 }
@@ -266,13 +266,13 @@ fn named<'v>(function: &str, a: Value<'v>, b: Value<'v>, eval: &mut Evaluator<'v
 /// `a |= b`: a dict or a set takes the entries of the other in its place.
 fn union_in_place<'v>(a: Value<'v>, b: Value<'v>, eval: &mut Evaluator<'v, '_, '_>) -> Checked<Value<'v>> {
     let hand = Hand::new(eval)?;
-    match (Form::of(a), Form::of(b)) {
-        (Form::Dict(_), Form::Dict(_)) => {
-            tables::update_dict(a, b, hand)?;
-            Ok(a)
-        }
-        _ => bitwise("union", a, b, eval, Value::bit_or),
+    // A dict that is told apart is borrowed, and could not be changed.
+    let are_dicts = matches!((Form::of(a), Form::of(b)), (Form::Dict(_), Form::Dict(_)));
+    if !are_dicts {
+        return bitwise("union", a, b, eval, Value::bit_or);
     }
+    tables::update_dict(a, b, hand)?;
+    Ok(a)
 }
 
 #[starlark_module]

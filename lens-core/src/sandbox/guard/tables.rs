@@ -10,6 +10,7 @@ use starlark::values::{Heap, Value};
 
 use super::fault::{Checked, Fault};
 use super::form::{self, Form};
+use super::meter::Held;
 use super::operators::Hand;
 use super::{builtins, show};
 
@@ -123,8 +124,9 @@ pub(super) fn update_set<'v>(
 }
 
 /// The items of a set, or of anything that can be iterated, each fit to be in a set.
-pub(super) fn keys_of<'v>(values: Value<'v>, hand: Hand<'_, 'v>) -> Checked<Vec<Value<'v>>> {
-    let mut items = Vec::with_capacity(form::length(values, hand.meter)?);
+pub(super) fn keys_of<'v>(values: Value<'v>, hand: Hand<'_, 'v>) -> Checked<Held<Value<'v>>> {
+    let length = form::length(values, hand.meter)?;
+    let mut items = Held::with_capacity(length, hand.meter, hand.heap)?;
     for item in values.iterate(hand.heap)? {
         hand.meter.tick(hand.heap)?;
         form::key(item, hand.heap)?;
@@ -142,30 +144,36 @@ pub(super) fn combine_sets<'v>(
     eval: &mut Evaluator<'v, '_, '_>,
 ) -> Checked<Value<'v>> {
     let (a_items, b_items) = (keys_of(a, hand)?, keys_of(b, hand)?);
-    let kept = |items: &[Value<'v>], other: Value<'v>, is_in: bool| -> Checked<Vec<Value<'v>>> {
-        let mut kept = Vec::new();
-        for item in items {
+    let mut items = Held::with_capacity(a_items.len() + b_items.len(), hand.meter, hand.heap)?;
+    let mut keep = |from: &[Value<'v>], is_kept: &dyn Fn(Value<'v>) -> Checked<bool>| -> Checked<()> {
+        for item in from {
             hand.meter.tick(hand.heap)?;
-            if other.is_in(*item)? == is_in {
-                kept.push(*item);
+            if is_kept(*item)? {
+                items.push(*item);
             }
         }
-        Ok(kept)
+        Ok(())
     };
-    let items = match method {
-        "union" => [a_items, b_items].concat(),
-        "difference" => kept(&a_items, b, false)?,
-        "intersection" => kept(&b_items, a, true)?,
-        _ => [kept(&a_items, b, false)?, kept(&b_items, a, false)?].concat(),
-    };
+    match method {
+        "union" => {
+            keep(&a_items, &|_| Ok(true))?;
+            keep(&b_items, &|_| Ok(true))?;
+        }
+        "difference" => keep(&a_items, &|item| Ok(!b.is_in(item)?))?,
+        "intersection" => keep(&b_items, &|item| a.is_in(item))?,
+        _ => {
+            keep(&a_items, &|item| Ok(!b.is_in(item)?))?;
+            keep(&b_items, &|item| Ok(!a.is_in(item)?))?;
+        }
+    }
     new_set(&items, hand, eval)
 }
 
 /// Whether every item of `a` is in the set `b`.
 pub(super) fn is_subset<'v>(a: Value<'v>, b: Value<'v>, hand: Hand<'_, 'v>) -> Checked<bool> {
-    for item in keys_of(a, hand)? {
+    for item in keys_of(a, hand)?.iter() {
         hand.meter.tick(hand.heap)?;
-        if !b.is_in(item)? {
+        if !b.is_in(*item)? {
             return Ok(false);
         }
     }

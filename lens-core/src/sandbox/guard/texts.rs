@@ -115,7 +115,7 @@ fn scalars(method: &str, arguments: &[Value<'_>]) -> Checked<()> {
     for argument in arguments {
         form::known(*argument)?;
         if !form::is_leaf(*argument) {
-            return Err(Fault::argument(format!("`{method}` of a text does not take a {}", argument.get_type())).into());
+            return Err(Fault::argument(format!("`{method}` of a text does not take {}", form::kind(*argument))).into());
         }
     }
     Ok(())
@@ -124,10 +124,10 @@ fn scalars(method: &str, arguments: &[Value<'_>]) -> Checked<()> {
 fn join<'v>(separator: &str, parts: Value<'v>, hand: Hand<'_, 'v>) -> Checked<Value<'v>> {
     let parts = lists::items_of(parts, hand)?;
     let mut joined = String::new();
-    for (index, part) in parts.into_iter().enumerate() {
+    for (index, part) in parts.iter().copied().enumerate() {
         form::known(part)?;
         let part = part.unpack_str().ok_or_else(|| {
-            Fault::argument(format!("`join` takes a list of texts, and one of its items is a {}", part.get_type()))
+            Fault::argument(format!("`join` takes a list of texts, and one of its items is {}", form::kind(part)))
                 .help("make them texts: `\", \".join([str(x) for x in xs])`")
         })?;
         let separator = if index == 0 { "" } else { separator };

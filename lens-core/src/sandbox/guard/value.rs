@@ -35,8 +35,6 @@ pub(super) struct Row {
 starlark_simple_value!(Row);
 
 impl Row {
-    pub(super) const TYPE: &'static str = "row";
-
     /// One of its fields.
     #[inline]
     pub(super) fn field<'v>(&self, name: &str, heap: &'v Heap) -> Option<Value<'v>> {

@@ -14,7 +14,12 @@ fn late() -> QueryError {
 fn panic_in_work_is_an_internal_error() {
     let (answer, answered) = channel();
     threads(&Limits::default())
-        .start::<()>(Duration::from_secs(5), late(), || panic!("by intent"), move |result| answer.send(result).unwrap())
+        .start::<()>(
+            Duration::from_secs(5),
+            late(),
+            |_| panic!("by intent"),
+            move |result| answer.send(result).unwrap(),
+        )
         .unwrap();
     let error = answered.recv().unwrap().unwrap_err();
     assert_eq!(error.kind, QueryErrorKind::Internal);
@@ -29,11 +34,23 @@ fn hanging_work_is_answered_late_and_counted_until_it_ends() {
     let (answer, answered) = channel();
     let wall = Duration::from_millis(10);
     threads
-        .start(wall, late(), move || Ok(released.recv().is_ok()), move |result| answer.send(result).unwrap())
+        .start(
+            wall,
+            late(),
+            move |delivery| delivery.deliver(Ok(released.recv().is_ok())),
+            move |result| answer.send(result).unwrap(),
+        )
         .unwrap();
     assert_eq!(answered.recv().unwrap().unwrap_err().message, "late");
 
-    let refused = threads.start(wall, late(), || Ok(()), |_| panic!("refused work is not answered")).unwrap_err();
+    let refused = threads
+        .start(
+            wall,
+            late(),
+            |delivery| delivery.deliver(Ok(())),
+            |_: Result<(), _>| panic!("refused work is not answered"),
+        )
+        .unwrap_err();
     assert_eq!(refused.kind, QueryErrorKind::Overloaded);
     assert_eq!(threads.store().dropped_total, 1);
 
@@ -41,7 +58,10 @@ fn hanging_work_is_answered_late_and_counted_until_it_ends() {
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
         let (answer, answered) = channel();
-        if threads.start(wall * 100, late(), || Ok(7), move |result| answer.send(result).unwrap()).is_ok() {
+        if threads
+            .start(wall * 100, late(), |delivery| delivery.deliver(Ok(7)), move |result| answer.send(result).unwrap())
+            .is_ok()
+        {
             assert_eq!(answered.recv().unwrap().unwrap(), 7);
             break;
         }
@@ -57,13 +77,39 @@ fn work_beyond_the_slots_is_refused_and_counted() {
     let (answer, answered) = channel();
     let wall = Duration::from_secs(60);
     threads
-        .start(wall, late(), move || Ok(released.recv().is_ok()), move |result| answer.send(result).unwrap())
+        .start(
+            wall,
+            late(),
+            move |delivery| delivery.deliver(Ok(released.recv().is_ok())),
+            move |result| answer.send(result).unwrap(),
+        )
         .unwrap();
-    let refused = threads.start(wall, late(), || Ok(()), |_| panic!("refused work is not answered")).unwrap_err();
+    let refused = threads
+        .start(
+            wall,
+            late(),
+            |delivery| delivery.deliver(Ok(())),
+            |_: Result<(), _>| panic!("refused work is not answered"),
+        )
+        .unwrap_err();
     assert_eq!(refused.kind, QueryErrorKind::Overloaded);
     let store = threads.store();
     assert_eq!((store.len_count, store.cap_count, store.dropped_total), (1, 1, 1));
     release.send(()).unwrap();
     assert!(answered.recv().unwrap().unwrap());
+    assert_eq!(threads.store().len_count, 0);
+}
+
+#[test]
+fn panic_after_the_answer_changes_nothing() {
+    let threads = threads(&Limits { concurrency: 1, ..Limits::default() });
+    let (answer, answered) = channel();
+    let work = |delivery: Delivery<u32>| {
+        delivery.deliver(Ok(7));
+        panic!("by intent");
+    };
+    threads.start(Duration::from_secs(60), late(), work, move |result| answer.send(result).unwrap()).unwrap();
+    assert_eq!(answered.recv().unwrap().unwrap(), 7);
+    assert!(answered.recv().is_err(), "it is answered once");
     assert_eq!(threads.store().len_count, 0);
 }

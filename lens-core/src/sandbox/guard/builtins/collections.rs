@@ -8,7 +8,6 @@ use starlark::eval::{Arguments, Evaluator};
 use starlark::starlark_module;
 use starlark::values::Value;
 use starlark::values::list::AllocList;
-use starlark::values::none::NoneOr;
 use starlark::values::range::Range;
 use starlark::values::structs::AllocStruct;
 use starlark::values::tuple::{AllocTuple, TupleRef, UnpackTuple};
@@ -16,7 +15,8 @@ use starlark::values::tuple::{AllocTuple, TupleRef, UnpackTuple};
 use super::sort::sort;
 use crate::sandbox::guard::fault::{Checked, Fault};
 use crate::sandbox::guard::form::{self, ENTRY_BYTES, known};
-use crate::sandbox::guard::lists::items_of;
+use crate::sandbox::guard::lists::{int, items_of};
+use crate::sandbox::guard::meter::Held;
 use crate::sandbox::guard::methods::callable;
 use crate::sandbox::guard::namespace::unpack;
 use crate::sandbox::guard::operators::Hand;
@@ -29,33 +29,42 @@ pub(super) fn ask<'v>(function: Value<'v>, item: Value<'v>, eval: &mut Evaluator
 }
 
 /// Items with what they are ordered by.
-pub(super) fn keyed<'v>(
-    items: Vec<Value<'v>>,
+fn keyed<'v>(
+    items: &[Value<'v>],
     key: Option<Value<'v>>,
     eval: &mut Evaluator<'v, '_, '_>,
-) -> Checked<Vec<(Value<'v>, Value<'v>)>> {
-    let Some(key) = key.filter(|key| !key.is_none()) else {
-        return Ok(items.into_iter().map(|item| (item, item)).collect());
-    };
-    callable(key)?;
-    items.into_iter().map(|item| Ok((item, ask(key, item, eval)?))).collect()
+) -> Checked<Held<(Value<'v>, Value<'v>)>> {
+    let hand = Hand::new(eval)?;
+    let mut keyed = Held::with_capacity(items.len(), hand.meter, hand.heap)?;
+    match key.filter(|key| !key.is_none()) {
+        None => keyed.extend(items.iter().map(|item| (*item, *item))),
+        Some(key) => {
+            if !items.is_empty() {
+                callable(key)?;
+            }
+            for item in items {
+                keyed.push((*item, ask(key, *item, eval)?));
+            }
+        }
+    }
+    Ok(keyed)
 }
 
 fn extreme<'v>(
     name: &str,
     wanted: Ordering,
-    arguments: Vec<Value<'v>>,
+    arguments: &[Value<'v>],
     key: Option<Value<'v>>,
     default: Option<Value<'v>>,
     eval: &mut Evaluator<'v, '_, '_>,
 ) -> Checked<Value<'v>> {
     let hand = Hand::new(eval)?;
-    let items = match arguments.as_slice() {
-        [only] => items_of(*only, hand)?,
-        _ => arguments,
+    let items = match arguments {
+        [only] => Some(items_of(*only, hand)?),
+        _ => None,
     };
     let mut best: Option<(Value<'v>, Value<'v>)> = None;
-    for (item, by) in keyed(items, key, eval)? {
+    for (item, by) in keyed(items.as_ref().map_or(arguments, |items| items.as_slice()), key, eval)?.iter().copied() {
         known(by)?;
         let is_better = match best {
             None => true,
@@ -112,14 +121,14 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
 
     fn enumerate<'v>(
         #[starlark(require = pos)] it: Value<'v>,
-        #[starlark(default = 0)] start: i32,
+        start: Option<Value<'v>>,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> starlark::Result<Value<'v>> {
         let hand = Hand::new(eval)?;
         let items = items_of(it, hand)?;
         hand.list(items.len().saturating_mul(4))?;
-        let start = i64::from(start);
-        Ok(hand.heap.alloc(AllocList(items.into_iter().zip(start..).map(|(item, index)| (index, item)))))
+        let start = start.map_or(Ok(0), |start| int("enumerate", start))?;
+        Ok(hand.heap.alloc(AllocList(items.iter().zip(i64::from(start)..).map(|(item, index)| (index, *item)))))
     }
 
     fn filter<'v>(
@@ -129,11 +138,11 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
     ) -> starlark::Result<Value<'v>> {
         let hand = Hand::new(eval)?;
         let items = items_of(seq, hand)?;
-        if !func.is_none() {
+        if !func.is_none() && !items.is_empty() {
             callable(func)?;
         }
-        let mut kept = Vec::new();
-        for item in items {
+        let mut kept = Held::with_capacity(items.len(), hand.meter, hand.heap)?;
+        for item in items.iter().copied() {
             let is_kept = if func.is_none() {
                 hand.meter.tick(hand.heap)?;
                 !item.is_none()
@@ -147,7 +156,7 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
             }
         }
         hand.list(kept.len())?;
-        Ok(hand.heap.alloc(AllocList(kept)))
+        Ok(hand.heap.alloc(AllocList(kept.iter().copied())))
     }
 
     fn list<'v>(
@@ -155,9 +164,10 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> starlark::Result<Value<'v>> {
         let hand = Hand::new(eval)?;
-        let items = a.map(|values| items_of(values, hand)).transpose()?.unwrap_or_default();
+        let Some(a) = a else { return Ok(hand.heap.alloc(AllocList::EMPTY)) };
+        let items = items_of(a, hand)?;
         hand.list(items.len())?;
-        Ok(hand.heap.alloc(AllocList(items)))
+        Ok(hand.heap.alloc(AllocList(items.iter().copied())))
     }
 
     fn map<'v>(
@@ -166,13 +176,16 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> starlark::Result<Value<'v>> {
         let hand = Hand::new(eval)?;
-        callable(func)?;
-        let mut made = Vec::new();
-        for item in items_of(seq, hand)? {
-            made.push(ask(func, item, eval)?);
+        let items = items_of(seq, hand)?;
+        if !items.is_empty() {
+            callable(func)?;
+        }
+        let mut made = Held::with_capacity(items.len(), hand.meter, hand.heap)?;
+        for item in items.iter() {
+            made.push(ask(func, *item, eval)?);
         }
         hand.list(made.len())?;
-        Ok(hand.heap.alloc(AllocList(made)))
+        Ok(hand.heap.alloc(AllocList(made.iter().copied())))
     }
 
     fn max<'v>(
@@ -181,7 +194,7 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
         #[starlark(require = named)] default: Option<Value<'v>>,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> starlark::Result<Value<'v>> {
-        extreme("max", Ordering::Greater, args.items, key, default, eval)
+        extreme("max", Ordering::Greater, &args.items, key, default, eval)
     }
 
     fn min<'v>(
@@ -190,7 +203,7 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
         #[starlark(require = named)] default: Option<Value<'v>>,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> starlark::Result<Value<'v>> {
-        extreme("min", Ordering::Less, args.items, key, default, eval)
+        extreme("min", Ordering::Less, &args.items, key, default, eval)
     }
 
     fn range<'v>(
@@ -200,20 +213,12 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> starlark::Result<Value<'v>> {
         let hand = Hand::new(eval)?;
-        let bound = |value: Value<'v>| -> Checked<i32> {
-            known(value)?;
-            value.unpack_i32().ok_or_else(|| {
-                Fault::argument(format!("`range` takes integers of 32 bits, not a {}", value.get_type()))
-                    .help("round a number first: `range(int(x))`")
-                    .into()
-            })
-        };
-        let first = bound(a1)?;
+        let first = int("range", a1)?;
         let (start, stop) = match a2 {
-            Some(stop) => (first, bound(stop)?),
+            Some(stop) => (first, int("range", stop)?),
             None => (0, first),
         };
-        let step = std::num::NonZeroI32::new(step.map_or(Ok(1), bound)?)
+        let step = std::num::NonZeroI32::new(step.map_or(Ok(1), |step| int("range", step))?)
             .ok_or_else(|| Fault::argument("the step of a `range` cannot be 0"))?;
         let range = hand.heap.alloc(Range::new(start, stop, step));
         let length = range.length().map_or(usize::MAX, |length| usize::try_from(length).unwrap_or(usize::MAX));
@@ -229,7 +234,7 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
         let mut items = items_of(a, hand)?;
         items.reverse();
         hand.list(items.len())?;
-        Ok(hand.heap.alloc(AllocList(items)))
+        Ok(hand.heap.alloc(AllocList(items.iter().copied())))
     }
 
     fn set<'v>(
@@ -237,22 +242,25 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> starlark::Result<Value<'v>> {
         let hand = Hand::new(eval)?;
-        let items = a.map(|values| tables::keys_of(values, hand)).transpose()?.unwrap_or_default();
-        tables::new_set(&items, hand, eval)
+        match a {
+            Some(values) => tables::new_set(&tables::keys_of(values, hand)?, hand, eval),
+            None => tables::new_set(&[], hand, eval),
+        }
     }
 
     fn sorted<'v>(
         #[starlark(require = pos)] x: Value<'v>,
         #[starlark(require = named)] key: Option<Value<'v>>,
-        #[starlark(require = named, default = false)] reverse: bool,
+        #[starlark(require = named)] reverse: Option<Value<'v>>,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> starlark::Result<Value<'v>> {
         let hand = Hand::new(eval)?;
         let items = items_of(x, hand)?;
-        hand.list(items.len().saturating_mul(4))?;
-        let mut items = keyed(items, key, eval)?;
-        sort(&mut items, reverse, hand)?;
-        Ok(hand.heap.alloc(AllocList(items.into_iter().map(|(item, _)| item))))
+        let is_reversed = reverse.is_some_and(Value::to_bool);
+        let mut items = keyed(&items, key, eval)?;
+        sort(&mut items, is_reversed, hand)?;
+        hand.list(items.len())?;
+        Ok(hand.heap.alloc(AllocList(items.iter().map(|(item, _)| *item))))
     }
 
     fn r#struct<'v>(args: &Arguments<'v, '_>, eval: &mut Evaluator<'v, '_, '_>) -> starlark::Result<Value<'v>> {
@@ -273,9 +281,10 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
         if let Some(tuple) = a.filter(|value| TupleRef::from_value(*value).is_some()) {
             return Ok(tuple);
         }
-        let items = a.map(|values| items_of(values, hand)).transpose()?.unwrap_or_default();
+        let Some(a) = a else { return Ok(hand.heap.alloc(AllocTuple::EMPTY)) };
+        let items = items_of(a, hand)?;
         hand.list(items.len())?;
-        Ok(hand.heap.alloc(AllocTuple(items)))
+        Ok(hand.heap.alloc(AllocTuple(items.iter().copied())))
     }
 
     fn zip<'v>(
@@ -284,7 +293,7 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
     ) -> starlark::Result<Value<'v>> {
         let hand = Hand::new(eval)?;
         let columns = args.items.iter().map(|values| items_of(*values, hand)).collect::<Checked<Vec<_>>>()?;
-        let rows = columns.iter().map(Vec::len).min().unwrap_or(0);
+        let rows = columns.iter().map(|column| column.len()).min().unwrap_or(0);
         hand.list(rows.saturating_mul(columns.len() + 4))?;
         let row = |index: usize| AllocTuple(columns.iter().map(move |column| column[index]).collect::<Vec<_>>());
         Ok(hand.heap.alloc(AllocList((0..rows).map(row))))
@@ -293,14 +302,14 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
     /// The sum of numbers.
     fn sum<'v>(
         #[starlark(require = pos)] xs: Value<'v>,
-        #[starlark(default = NoneOr::None)] start: NoneOr<Value<'v>>,
+        start: Option<Value<'v>>,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> starlark::Result<Value<'v>> {
         let hand = Hand::new(eval)?;
-        let mut total = start.into_option().unwrap_or_else(|| hand.heap.alloc(0));
-        for item in items_of(xs, hand)? {
+        let mut total = start.unwrap_or_else(|| hand.heap.alloc(0));
+        for item in items_of(xs, hand)?.iter() {
             hand.meter.tick(hand.heap)?;
-            total = crate::sandbox::guard::operators::add(total, item, hand)?;
+            total = crate::sandbox::guard::operators::add(total, *item, hand)?;
         }
         Ok(total)
     }

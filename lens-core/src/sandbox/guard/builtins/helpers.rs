@@ -9,7 +9,6 @@ use starlark::environment::GlobalsBuilder;
 use starlark::eval::Evaluator;
 use starlark::starlark_module;
 use starlark::values::list::AllocList;
-use starlark::values::none::NoneOr;
 use starlark::values::structs::AllocStruct;
 use starlark::values::tuple::UnpackTuple;
 use starlark::values::{Heap, Value};
@@ -17,9 +16,11 @@ use starlark::values::{Heap, Value};
 use super::collections::ask;
 use super::sort::sort;
 use crate::sandbox::guard::fault::{Checked, Fault};
-use crate::sandbox::guard::form::{ENTRY_BYTES, known};
-use crate::sandbox::guard::lists::{items_of, number};
+use crate::sandbox::guard::form::{self, ENTRY_BYTES, known};
+use crate::sandbox::guard::lists::{int, items_of, number, text};
+use crate::sandbox::guard::meter::Held;
 use crate::sandbox::guard::methods::callable;
+use crate::sandbox::guard::namespace::History;
 use crate::sandbox::guard::operators::{Hand, add};
 use crate::sandbox::guard::value::Unavailable;
 use crate::sandbox::guard::{access, tables};
@@ -41,7 +42,7 @@ impl<'v> Key<'v> {
                 Some(name) => Ok(Self::Field(name)),
                 None => {
                     callable(key).map_err(|_| {
-                        Fault::argument(format!("a key is a field's name or a function, not a {}", key.get_type()))
+                        Fault::argument(format!("a key is a field's name or a function, not {}", form::kind(key)))
                             .help("write \"busy_ms\" or `lambda t: t.busy_ms`")
                     })?;
                     Ok(Self::Function(key))
@@ -62,8 +63,13 @@ impl<'v> Key<'v> {
     }
 
     /// What it reads off each of `items`.
-    fn read_all(self, items: Vec<Value<'v>>, eval: &mut Evaluator<'v, '_, '_>) -> Checked<Vec<Value<'v>>> {
-        items.into_iter().map(|item| self.read(item, eval)).collect()
+    fn read_all(self, items: &[Value<'v>], eval: &mut Evaluator<'v, '_, '_>) -> Checked<Held<Value<'v>>> {
+        let hand = Hand::new(eval)?;
+        let mut values = Held::with_capacity(items.len(), hand.meter, hand.heap)?;
+        for item in items {
+            values.push(self.read(*item, eval)?);
+        }
+        Ok(values)
     }
 }
 
@@ -73,9 +79,13 @@ fn nothing<'v>(of: &str, heap: &'v Heap) -> Value<'v> {
 }
 
 /// The numbers of `values`, none of which may be unknown.
-fn numbers<'v>(of: &str, values: Vec<Value<'v>>, hand: Hand<'_, 'v>) -> Checked<Vec<f64>> {
+fn numbers<'v>(of: &str, values: &[Value<'v>], hand: Hand<'_, 'v>) -> Checked<Held<f64>> {
     hand.meter.spend(hand.heap, values.len())?;
-    values.into_iter().map(|value| number(of, value)).collect()
+    let mut numbers = Held::with_capacity(values.len(), hand.meter, hand.heap)?;
+    for value in values {
+        numbers.push(number(of, *value)?);
+    }
+    Ok(numbers)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a list has at most some millions of items")]
@@ -97,11 +107,13 @@ fn rank(count: usize, share: f64) -> usize {
 /// A dict's entries, the largest value first.
 fn largest_first<'v>(dict: Value<'v>, hand: Hand<'_, 'v>) -> Checked<Value<'v>> {
     let entries = starlark::values::dict::DictRef::from_value(dict);
-    let mut entries: Vec<_> = entries.map(|dict| dict.iter().collect()).unwrap_or_default();
-    sort(&mut entries, true, hand)?;
+    let mut pairs = Held::with_capacity(entries.as_ref().map_or(0, |dict| dict.len()), hand.meter, hand.heap)?;
+    pairs.extend(entries.iter().flat_map(|dict| dict.iter()));
+    drop(entries);
+    sort(&mut pairs, true, hand)?;
     let sorted = tables::new_dict(hand.heap);
-    for (key, value) in entries {
-        tables::insert(sorted, key, value, hand)?;
+    for (key, value) in pairs.iter() {
+        tables::insert(sorted, *key, *value, hand)?;
     }
     Ok(sorted)
 }
@@ -117,9 +129,9 @@ fn human(value: f64, units: &[(f64, &str)]) -> String {
         10.0.. => 1,
         _ => 2,
     };
-    let text = format!("{scaled:.digits$}");
-    let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
-    format!("{text} {unit}")
+    let number = format!("{scaled:.digits$}");
+    let number = if number.contains('.') { number.trim_end_matches('0').trim_end_matches('.') } else { &number };
+    format!("{number} {unit}")
 }
 
 #[starlark_module]
@@ -132,8 +144,9 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
     ) -> starlark::Result<Value<'v>> {
         let hand = Hand::new(eval)?;
         let is = Key::of(Some(is))?;
-        let mut kept = Vec::new();
-        for item in items_of(xs, hand)? {
+        let items = items_of(xs, hand)?;
+        let mut kept = Held::with_capacity(items.len(), hand.meter, hand.heap)?;
+        for item in items.iter().copied() {
             let answer = is.read(item, eval)?;
             known(answer)?;
             if answer.to_bool() {
@@ -141,7 +154,7 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
             }
         }
         hand.list(kept.len())?;
-        Ok(hand.heap.alloc(AllocList(kept)))
+        Ok(hand.heap.alloc(AllocList(kept.iter().copied())))
     }
 
     /// One field of each item.
@@ -151,9 +164,9 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> starlark::Result<Value<'v>> {
         let hand = Hand::new(eval)?;
-        let values = Key::of(Some(key))?.read_all(items_of(xs, hand)?, eval)?;
+        let values = Key::of(Some(key))?.read_all(&items_of(xs, hand)?, eval)?;
         hand.list(values.len())?;
-        Ok(hand.heap.alloc(AllocList(values)))
+        Ok(hand.heap.alloc(AllocList(values.iter().copied())))
     }
 
     /// A dict of lists: the items with each value of the key.
@@ -168,13 +181,16 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
         // Where each group is among the lists below.
         let places = tables::new_dict(hand.heap);
         let mut groups: Vec<(Value<'v>, Vec<Value<'v>>)> = Vec::new();
-        for item in items {
+        // As many items are in the groups as there are, in vectors that double.
+        hand.meter.take(hand.heap, items.len().saturating_mul(2 * size_of::<Value<'v>>()))?;
+        for item in items.iter().copied() {
             let by = key.read(item, eval)?;
             let place = match tables::get(places, by, hand)? {
                 Some(place) => place.unpack_i32().and_then(|place| usize::try_from(place).ok()).unwrap_or(0),
                 None => {
                     let place = groups.len();
                     tables::insert(places, by, hand.heap.alloc(i32::try_from(place).unwrap_or(i32::MAX)), hand)?;
+                    hand.meter.take(hand.heap, ENTRY_BYTES)?;
                     groups.push((by, Vec::new()));
                     place
                 }
@@ -200,7 +216,7 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
         let hand = Hand::new(eval)?;
         let key = Key::of(Some(key))?;
         let counts = tables::new_dict(hand.heap);
-        for item in items_of(xs, hand)? {
+        for item in items_of(xs, hand)?.iter().copied() {
             let by = key.read(item, eval)?;
             let count = tables::get(counts, by, hand)?.and_then(|count| count.unpack_i32()).unwrap_or(0);
             tables::replace(counts, by, hand.heap.alloc(count + 1), hand)?;
@@ -218,7 +234,7 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
         let hand = Hand::new(eval)?;
         let (key, value) = (Key::of(Some(key))?, Key::of(Some(value))?);
         let sums = tables::new_dict(hand.heap);
-        for item in items_of(xs, hand)? {
+        for item in items_of(xs, hand)?.iter().copied() {
             let by = key.read(item, eval)?;
             let more = value.read(item, eval)?;
             number("sum_by", more)?;
@@ -234,19 +250,22 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
     /// The `n` items that are largest by a key.
     fn top<'v>(
         #[starlark(require = pos)] xs: Value<'v>,
-        #[starlark(default = 10)] n: u32,
-        #[starlark(default = NoneOr::None)] by: NoneOr<Value<'v>>,
+        n: Option<Value<'v>>,
+        by: Option<Value<'v>>,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> starlark::Result<Value<'v>> {
         let hand = Hand::new(eval)?;
-        let key = Key::of(by.into_option())?;
+        let count = usize::try_from(n.map_or(Ok(10), |n| int("top", n))?).unwrap_or(0);
+        let key = Key::of(by)?;
         let items = items_of(xs, hand)?;
-        let keys = key.read_all(items.clone(), eval)?;
-        let mut items: Vec<_> = items.into_iter().zip(keys).collect();
-        sort(&mut items, true, hand)?;
-        items.truncate(usize::try_from(n).unwrap_or(usize::MAX));
-        hand.list(items.len())?;
-        Ok(hand.heap.alloc(AllocList(items.into_iter().map(|(item, _)| item))))
+        let mut keyed = Held::with_capacity(items.len(), hand.meter, hand.heap)?;
+        for item in items.iter() {
+            keyed.push((*item, key.read(*item, eval)?));
+        }
+        sort(&mut keyed, true, hand)?;
+        keyed.truncate(count);
+        hand.list(keyed.len())?;
+        Ok(hand.heap.alloc(AllocList(keyed.iter().map(|(item, _)| *item))))
     }
 
     /// Each value once, in the order of its first place.
@@ -256,26 +275,27 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
     ) -> starlark::Result<Value<'v>> {
         let hand = Hand::new(eval)?;
         let seen = tables::new_dict(hand.heap);
-        let mut kept = Vec::new();
-        for item in items_of(xs, hand)? {
+        let items = items_of(xs, hand)?;
+        let mut kept = Held::with_capacity(items.len(), hand.meter, hand.heap)?;
+        for item in items.iter().copied() {
             if tables::get(seen, item, hand)?.is_none() {
                 tables::insert(seen, item, Value::new_none(), hand)?;
                 kept.push(item);
             }
         }
         hand.list(kept.len())?;
-        Ok(hand.heap.alloc(AllocList(kept)))
+        Ok(hand.heap.alloc(AllocList(kept.iter().copied())))
     }
 
     /// The mean of numbers, or of one field.
     fn mean<'v>(
         #[starlark(require = pos)] xs: Value<'v>,
-        #[starlark(default = NoneOr::None)] key: NoneOr<Value<'v>>,
+        key: Option<Value<'v>>,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> starlark::Result<Value<'v>> {
         let hand = Hand::new(eval)?;
-        let values = Key::of(key.into_option())?.read_all(items_of(xs, hand)?, eval)?;
-        let mean = mean_of(&numbers("mean", values, hand)?);
+        let values = Key::of(key)?.read_all(&items_of(xs, hand)?, eval)?;
+        let mean = mean_of(&numbers("mean", &values, hand)?);
         Ok(mean.map_or_else(|| nothing("mean", hand.heap), |mean| hand.heap.alloc(mean)))
     }
 
@@ -283,7 +303,7 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
     fn percentile<'v>(
         #[starlark(require = pos)] xs: Value<'v>,
         #[starlark(require = pos)] p: Value<'v>,
-        #[starlark(default = NoneOr::None)] key: NoneOr<Value<'v>>,
+        key: Option<Value<'v>>,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> starlark::Result<Value<'v>> {
         let hand = Hand::new(eval)?;
@@ -291,22 +311,23 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
         if !(0.0..=100.0).contains(&percent) {
             return Err(Fault::argument("`percentile` takes a number between 0 and 100").into());
         }
-        let values = Key::of(key.into_option())?.read_all(items_of(xs, hand)?, eval)?;
-        let mut values: Vec<_> = values.into_iter().map(|value| (value, value)).collect();
-        sort(&mut values, false, hand)?;
-        let found = values.get(rank(values.len(), percent / 100.0));
+        let values = Key::of(key)?.read_all(&items_of(xs, hand)?, eval)?;
+        let mut pairs = Held::with_capacity(values.len(), hand.meter, hand.heap)?;
+        pairs.extend(values.iter().map(|value| (*value, *value)));
+        sort(&mut pairs, false, hand)?;
+        let found = pairs.get(rank(pairs.len(), percent / 100.0));
         Ok(found.map_or_else(|| nothing("percentile", hand.heap), |(value, _)| *value))
     }
 
     /// Count, least, greatest, mean and percentiles of numbers, or of one field.
     fn summary<'v>(
         #[starlark(require = pos)] xs: Value<'v>,
-        #[starlark(default = NoneOr::None)] key: NoneOr<Value<'v>>,
+        key: Option<Value<'v>>,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> starlark::Result<Value<'v>> {
         let hand = Hand::new(eval)?;
-        let values = Key::of(key.into_option())?.read_all(items_of(xs, hand)?, eval)?;
-        let mut numbers = numbers("summary", values, hand)?;
+        let values = Key::of(key)?.read_all(&items_of(xs, hand)?, eval)?;
+        let mut numbers = numbers("summary", &values, hand)?;
         hand.meter.spend(hand.heap, numbers.len())?;
         numbers.sort_by(f64::total_cmp);
         let heap = hand.heap;
@@ -331,17 +352,17 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
     fn histogram<'v>(
         #[starlark(require = pos)] xs: Value<'v>,
         #[starlark(require = pos)] bounds: Value<'v>,
-        #[starlark(default = NoneOr::None)] key: NoneOr<Value<'v>>,
+        key: Option<Value<'v>>,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> starlark::Result<Value<'v>> {
         let hand = Hand::new(eval)?;
-        let values = Key::of(key.into_option())?.read_all(items_of(xs, hand)?, eval)?;
-        let bounds = numbers("histogram", items_of(bounds, hand)?, hand)?;
+        let values = Key::of(key)?.read_all(&items_of(xs, hand)?, eval)?;
+        let bounds = numbers("histogram", &items_of(bounds, hand)?, hand)?;
         if bounds.windows(2).any(|pair| pair[0].partial_cmp(&pair[1]) != Some(Ordering::Less)) {
             return Err(Fault::argument("the bounds of a `histogram` must rise").into());
         }
         let mut counts = vec![0i64; bounds.len() + 1];
-        for value in numbers("histogram", values, hand)? {
+        for value in numbers("histogram", &values, hand)?.iter().copied() {
             counts[bounds.partition_point(|bound| *bound < value)] += 1;
         }
         let heap = hand.heap;
@@ -361,14 +382,19 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
         let hand = Hand::new(eval)?;
         let names = fields.items.iter().map(|field| {
             field.unpack_str().ok_or_else(|| {
-                Fault::argument(format!("`table` takes names of fields, not a {}", field.get_type()))
+                Fault::argument(format!("`table` takes names of fields, not {}", form::kind(*field)))
                     .help("write `table(xs, \"id\", \"busy_ms\")`")
                     .into()
             })
         });
         let names = names.collect::<Checked<Vec<&str>>>()?;
+        hand.meter.spend(hand.heap, names.len() * names.len() / 16)?;
+        if let Some(twice) = names.iter().enumerate().find_map(|(at, name)| names[..at].contains(name).then_some(name))
+        {
+            return Err(Fault::argument(format!("`table` has the field `{twice}` twice")).into());
+        }
         let mut rows = Vec::new();
-        for item in items_of(xs, hand)? {
+        for item in items_of(xs, hand)?.iter().copied() {
             let read = |name: &&'v str| Ok((*name, access::attribute(item, name, hand)?));
             let cells = names.iter().map(read).collect::<Checked<Vec<_>>>()?;
             hand.meter.take(hand.heap, (cells.len() + 1) * 2 * ENTRY_BYTES)?;
@@ -382,15 +408,16 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
     /// A number rounded to `n` digits after the point; without `n`, an integer.
     fn round<'v>(
         #[starlark(require = pos)] x: Value<'v>,
-        #[starlark(default = NoneOr::None)] n: NoneOr<i32>,
+        n: Option<Value<'v>>,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> starlark::Result<Value<'v>> {
         let hand = Hand::new(eval)?;
         let value = number("round", x)?;
-        if x.get_type() == "int" && n.into_option().is_none_or(|digits| digits >= 0) {
+        let digits = n.filter(|n| !n.is_none()).map(|n| int("round", n)).transpose()?;
+        if x.get_type() == "int" && digits.is_none_or(|digits| digits >= 0) {
             return Ok(x);
         }
-        match n.into_option() {
+        match digits {
             None => {
                 let whole = hand.heap.alloc(value.round_ties_even());
                 eval.eval_function(super::base("int"), &[whole], &[])
@@ -459,11 +486,12 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
 
     /// The history of a metric.
     fn series<'v>(
-        #[starlark(require = pos)] name: &str,
-        #[starlark(default = "10m")] last: &str,
+        #[starlark(require = pos)] name: Value<'v>,
+        last: Option<Value<'v>>,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> starlark::Result<Value<'v>> {
         Hand::new(eval)?;
-        crate::sandbox::guard::namespace::History::of(name, last, eval)
+        let last = last.map_or(Ok("10m"), |last| text("series", last))?;
+        History::of(text("series", name)?, last, eval)
     }
 }

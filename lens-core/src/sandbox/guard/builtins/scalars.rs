@@ -13,6 +13,7 @@ use super::base;
 use crate::sandbox::error::QueryErrorKind;
 use crate::sandbox::guard::fault::{Checked, Fault};
 use crate::sandbox::guard::form::{self, known};
+use crate::sandbox::guard::lists::{self, text};
 use crate::sandbox::guard::operators::Hand;
 use crate::sandbox::guard::{access, encode, show, value};
 
@@ -25,7 +26,7 @@ fn scalar<'v>(name: &str, arguments: &[Value<'v>], eval: &mut Evaluator<'v, '_, 
     for argument in arguments {
         known(*argument)?;
         if !form::is_leaf(*argument) {
-            return Err(Fault::argument(format!("`{name}` does not take a {}", argument.get_type())).into());
+            return Err(Fault::argument(format!("`{name}` does not take {}", form::kind(*argument))).into());
         }
         if argument.unpack_str().is_some_and(|text| text.len() > LONGEST_NUMBER) && name != "hash" {
             return Err(Fault::argument(format!("`{name}` takes at most {LONGEST_NUMBER} characters")).into());
@@ -93,11 +94,10 @@ fn functions(builder: &mut GlobalsBuilder) {
     }
 
     fn str<'v>(
-        #[starlark(require = pos)] a: Option<Value<'v>>,
+        #[starlark(require = pos)] a: Value<'v>,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> starlark::Result<Value<'v>> {
         let hand = Hand::new(eval)?;
-        let Some(a) = a else { return Ok(hand.heap.alloc("")) };
         if a.unpack_str().is_some() {
             return Ok(a);
         }
@@ -160,11 +160,12 @@ fn functions(builder: &mut GlobalsBuilder) {
 
     fn getattr<'v>(
         #[starlark(require = pos)] a: Value<'v>,
-        #[starlark(require = pos)] attr: &str,
+        #[starlark(require = pos)] attr: Value<'v>,
         #[starlark(require = pos)] default: Option<Value<'v>>,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> starlark::Result<Value<'v>> {
         let hand = Hand::new(eval)?;
+        let attr = text("getattr", attr)?;
         match default {
             Some(default) if !access::has_attribute(a, attr, hand)? => Ok(default),
             _ => access::attribute(a, attr, hand),
@@ -173,10 +174,10 @@ fn functions(builder: &mut GlobalsBuilder) {
 
     fn hasattr<'v>(
         #[starlark(require = pos)] a: Value<'v>,
-        #[starlark(require = pos)] attr: &str,
+        #[starlark(require = pos)] attr: Value<'v>,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> starlark::Result<bool> {
-        access::has_attribute(a, attr, Hand::new(eval)?)
+        access::has_attribute(a, text("hasattr", attr)?, Hand::new(eval)?)
     }
 
     /// Whether a value is known.
@@ -218,10 +219,10 @@ fn json(builder: &mut GlobalsBuilder) {
     }
 
     fn decode<'v>(
-        #[starlark(require = pos)] text: &str,
+        #[starlark(require = pos)] text: Value<'v>,
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> starlark::Result<Value<'v>> {
-        json_decode(text, eval)
+        json_decode(lists::text("json.decode", text)?, eval)
     }
 }
 

@@ -6,6 +6,7 @@ use std::cmp::Ordering;
 use starlark::values::Value;
 
 use crate::sandbox::guard::fault::Checked;
+use crate::sandbox::guard::meter::Held;
 use crate::sandbox::guard::operators::Hand;
 
 /// An item and what it is ordered by.
@@ -15,7 +16,7 @@ pub(super) type Keyed<'v> = (Value<'v>, Value<'v>);
 const RUN: usize = 8;
 
 /// Sorts `items` by their keys: equal ones stay in their order, also when the order is reversed.
-pub(super) fn sort<'v>(items: &mut Vec<Keyed<'v>>, is_reversed: bool, hand: Hand<'_, 'v>) -> Checked<()> {
+pub(super) fn sort<'v>(items: &mut Held<Keyed<'v>>, is_reversed: bool, hand: Hand<'_, 'v>) -> Checked<()> {
     let compare = hand.compare();
     let comes_first = |a: &Keyed<'v>, b: &Keyed<'v>| -> Checked<bool> {
         let order = compare.order(a.1, b.1)?;
@@ -31,7 +32,7 @@ pub(super) fn sort<'v>(items: &mut Vec<Keyed<'v>>, is_reversed: bool, hand: Hand
         }
     }
     let mut width = RUN;
-    let mut merged = Vec::with_capacity(items.len());
+    let mut merged = Held::with_capacity(items.len(), hand.meter, hand.heap)?;
     while width < items.len() {
         merged.clear();
         for pair in items.chunks(width * 2) {
@@ -48,7 +49,7 @@ pub(super) fn sort<'v>(items: &mut Vec<Keyed<'v>>, is_reversed: bool, hand: Hand
             merged.extend_from_slice(left);
             merged.extend_from_slice(right);
         }
-        std::mem::swap(items, &mut merged);
+        std::mem::swap(&mut **items, &mut *merged);
         width *= 2;
     }
     Ok(())

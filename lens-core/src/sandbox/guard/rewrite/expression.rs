@@ -8,6 +8,7 @@ use starlark_syntax::syntax::ast::{
 use starlark_syntax::syntax::module::AstModuleFields as _;
 
 use super::{Writer, Written};
+use crate::sandbox::guard::access::MOST_ARGUMENTS;
 use crate::sandbox::guard::fstring::{FString, Part};
 
 /// The guard's function for an operator; `None` for `and` and `or`, which do not evaluate both sides.
@@ -220,6 +221,7 @@ impl Writer<'_> {
     }
 
     fn call(&mut self, callee: &AstExpr, arguments: &[AstArgument]) -> Written {
+        self.few_names(callee.span, arguments.iter().filter(|argument| argument.node.name().is_some()).count())?;
         match &callee.node {
             // The one method that grows what it is called on, in most loops: the interpreter knows an instruction for it.
             ExprP::Dot(object, method) if method.node == "append" => {
@@ -271,7 +273,18 @@ impl Writer<'_> {
         Ok(())
     }
 
+    /// Names that were chosen to fall together make each call quadratic.
+    fn few_names(&self, span: Span, count: usize) -> Written {
+        if count <= MOST_ARGUMENTS {
+            return Ok(());
+        }
+        Err(self.error(span, format!("a call has at most {MOST_ARGUMENTS} arguments by name, not {count}")))
+    }
+
     pub(super) fn parameters(&mut self, parameters: &[AstParameter], is_lambda: bool) -> Written {
+        if let Some(first) = parameters.first() {
+            self.few_names(first.span, parameters.len())?;
+        }
         self.between(parameters, |writer, parameter| {
             match &parameter.node {
                 ParameterP::Slash => writer.put("/"),

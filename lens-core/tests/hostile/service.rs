@@ -1,0 +1,91 @@
+//! A service with one skill, whose answers are as the scripts expect them.
+
+use std::sync::Arc;
+
+use lens_core::{About, Capture, Functions, OrUnavailable, Reading, Recorder, RegistryBuilder, Skill, Unavailable};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+struct Tasks;
+
+#[derive(Serialize, Deserialize)]
+struct State;
+
+#[derive(Serialize, JsonSchema)]
+struct Row {
+    /// Its number.
+    id: u64,
+    /// Its name.
+    name: String,
+    /// What it does.
+    state: &'static str,
+    /// How long it ran.
+    busy_ms: f64,
+    /// How often it was parked.
+    parks: OrUnavailable<u64>,
+    /// Where it was spawned.
+    place: Place,
+    /// Its tags.
+    tags: Vec<&'static str>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Place {
+    /// The file.
+    file: &'static str,
+    /// The line.
+    line: u64,
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct List {
+    /// How many.
+    #[serde(default = "ten")]
+    limit: u32,
+}
+
+fn ten() -> u32 {
+    10
+}
+
+impl Skill for Tasks {
+    type State = State;
+    const MAY_BLOCK: bool = false;
+
+    fn about(&self) -> About {
+        About::new("tasks", "Tasks", "What runs.")
+    }
+
+    fn collect(&self) -> Reading<State> {
+        Ok(State)
+    }
+
+    fn functions(to: Functions<State>) -> Functions<State> {
+        to.rows("list", "All tasks.", "tasks.list()", |_, List { limit }| {
+            Ok((0..limit.min(200_000)).map(row).collect())
+        })
+    }
+}
+
+fn row(index: u32) -> Row {
+    let parks = if index.is_multiple_of(2) { Ok(index.into()) } else { Err(Unavailable::NeedsTokioUnstable) };
+    Row {
+        id: u64::MAX - u64::from(index),
+        name: format!("task {index}"),
+        state: ["idle", "running", "scheduled"][index as usize % 3],
+        busy_ms: f64::from(index) / 8.0,
+        parks: parks.into(),
+        place: Place { file: "src/main.rs", line: index.into() },
+        tags: vec!["a", "b"],
+    }
+}
+
+/// A capture of that service.
+pub(crate) fn capture() -> Arc<Capture> {
+    let mut builder = RegistryBuilder::new();
+    builder.skill(Tasks).expect("the name is free");
+    let off = Unavailable::FeatureOff { feature: "absent".into() };
+    builder.absent(About::new("absent", "Absent", "Not there."), off).expect("the name is free");
+    let registry = Arc::new(builder.build());
+    Arc::new(Capture::live(&registry, &Arc::new(Recorder::new())))
+}
