@@ -1,5 +1,7 @@
 //! lens as a service and its users meet it: started in this process, asked over HTTP. One binary, one module a subject.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod capture;
 mod custom_skill;
 mod http;
