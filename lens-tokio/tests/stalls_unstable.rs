@@ -217,6 +217,7 @@ fn stalls_are_grouped_by_spawn_place_and_by_stack() {
     assert_eq!(count, 3, "{stacks:#?}");
 }
 
+#[expect(clippy::manual_async_fn, reason = "the block that blocks is what the test looks for in the stack")]
 fn shared(more: Duration) -> impl Future<Output = ()> {
     async move {
         block::sleeps();
