@@ -26,7 +26,9 @@ fn blocked_worker_reads_as_no_progress_and_the_other_does_not() {
     assert_ne!(rows[1 - blocked.index]["state"], "no_progress");
     assert_eq!(row["index"], blocked.index);
     assert_eq!(row["is_parked"], false);
-    assert!((100.0..=elapsed).contains(&number(row, "no_progress_ms")), "{row:#} of {elapsed}");
+    // The test learns of the block a little after it began.
+    let slack = 50.0;
+    assert!((100.0..=elapsed + slack).contains(&number(row, "no_progress_ms")), "{row:#} of {elapsed}");
 
     let rows = lens.wait_until_with("workers", &[("last", "1s")], |rows| {
         rows[blocked.index]["busy_ratio"].as_f64().is_some_and(|busy| busy > 0.95)

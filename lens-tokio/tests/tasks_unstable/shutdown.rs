@@ -59,7 +59,7 @@ fn a_spawn_onto_a_runtime_that_is_gone_leaves_no_task() {
     for runtime in [workers(1), current_thread()] {
         let handle = runtime.handle().clone();
         drop(runtime);
-        let place = line(1);
+        let place = line(2);
         for _ in 0..10 {
             drop(handle.spawn(pending::<()>()));
         }
