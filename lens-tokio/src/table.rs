@@ -25,12 +25,13 @@
 //!
 //! # Why a page is not recycled under a task
 //!
-//! A page's state counts its live tasks and the places that threads have reserved in it. A place is reserved by adding to
-//! a state that has the right number and is not 0 (compare and exchange), or by opening a page that nobody knows yet. A
-//! spawn takes a place that its thread has reserved, so it only stores. The end of a task gives its place back
-//! (`fetch_sub`, acquire and release); who brings the state to 0 owns the page alone, takes it out of the directory and
-//! puts it on the free list, whose head has a tag against a page that comes back between a look and an exchange. A thread
-//! that still has the page's address finds an entry without its id, which is as good as no page: pages stay allocated.
+//! A page's state counts its live tasks and the places that threads hold in it: those that they have reserved, and those
+//! of ended tasks that they have yet to give back. A place is reserved by adding to a state that has the right number and
+//! is not 0 (compare and exchange), or by opening a page that nobody knows yet. A spawn takes a place that its thread has
+//! reserved and an end leaves its place to its thread, so both only store. Places are given back by subtracting (acquire
+//! and release); who brings the state to 0 owns the page alone, takes it out of the directory and puts it on the free
+//! list, whose head has a tag against a page that comes back between a look and an exchange. A thread that still has the
+//! page's address finds an entry without its id, which is as good as no page: pages stay allocated.
 //!
 //! A page's number may be in the directory twice, if two threads opened it at once. That costs memory for a while and
 //! nothing else: a search goes on to the next page with that number when the id is not there.
@@ -58,16 +59,17 @@ use crate::sync::{Ordering, add, const_fn};
 
 use clock::{Clock, Ticks};
 use entry::{Origin, Row};
-use pages::{Index, Pages, Spawned};
+use pages::{Pages, Spawned};
 use sites::{Site, Sites};
-use slot::{Frame, NO_ENTRY, NO_SITE, Slot, Slots, count};
+use slot::{Poll, Slot, Slots};
 use stats::{Counts, Distributions};
 
-/// A poll at least this long makes the next [`MEASURED_POLLS`] polls at its site measured, each of them. Below it, reading
-/// the clock twice would be felt: one poll of 8 to 24 is measured and stands for the others.
+/// A poll at least this long makes the next [`MEASURED_POLLS`] polls of its task measured, each of them, and those of the
+/// tasks that are spawned at its site. Below it, reading the clock twice would be felt: one poll of 32 to 95 is measured
+/// and stands for the others.
 pub(crate) const MEASURED_FROM_NS: u64 = 200;
-/// How many polls in a row must be shorter, until a site is only sampled.
-pub(crate) const MEASURED_POLLS: u32 = 32;
+/// How many polls in a row must be shorter, until a task is only sampled.
+pub(crate) const MEASURED_POLLS: u8 = 32;
 
 /// The table of a process.
 pub(crate) struct Table {
@@ -86,60 +88,69 @@ impl Table {
 
     /// A task was spawned.
     pub(crate) fn spawned(&self, slot: &Slot, id: u64, parent: u64, site: &Site, builder: u8) {
-        let site = self.sites.number(site);
+        let site = slot.recent.number(&self.sites, site);
         let origin = Origin::new(self.clock.now_ms(), site, builder);
-        match self.pages.insert(&slot.reservation, id, parent, origin) {
+        let measured = if self.sites.has_long_polls(site) { MEASURED_POLLS } else { 0 };
+        match self.pages.insert(&slot.places, id, parent, origin, measured) {
             Spawned::Untracked => return,
             Spawned::Live => {}
             Spawned::Ended => self.count_end(slot, origin),
         }
-        count(&slot.spawned);
-        count(&slot.stats.of(site).spawned);
+        add(&slot.stats.of(site).spawned, 1);
     }
 
     /// A task ended, or something else that has an id.
     #[inline]
     pub(crate) fn ended(&self, slot: &Slot, id: u64) {
-        let Some((index, origin)) = self.pages.remove(id) else {
-            count(&slot.unknown_ends);
-            return;
-        };
-        // The hook after the last poll is still to come: it must not touch the entry.
-        if let Some(frame) = slot.top()
-            && frame.entry.load(Ordering::Relaxed) == index.bits()
-        {
-            frame.entry.store(NO_ENTRY, Ordering::Relaxed);
+        match self.pages.remove(&slot.places, id) {
+            Some(origin) => self.count_end(slot, origin),
+            None => add(&slot.unknown_ends, 1),
         }
-        self.count_end(slot, origin);
     }
 
+    #[inline]
     fn count_end(&self, slot: &Slot, origin: Origin) {
-        count(&slot.finished);
         slot.stats.of(origin.site()).finish(self.clock.now_ms().saturating_sub(origin.spawned_ms()));
     }
 
     /// A poll starts.
     #[inline]
     pub(crate) fn poll_starts(&self, slot: &Slot, id: u64) {
+        if !self.simple_poll_starts(slot, id) {
+            self.any_poll_starts(slot, id);
+        }
+    }
+
+    /// Starts a poll that is not measured, inside of no other, of a task that is where nearly all are. Anything else is
+    /// left undone, so that this path, which is all that most polls take, calls nothing and saves no registers.
+    #[inline]
+    fn simple_poll_starts(&self, slot: &Slot, id: u64) -> bool {
+        let now = self.clock.ticked_ms();
+        if now == 0 || !slot.is_simple() {
+            return false;
+        }
+        let Some(entry) = self.pages.find_first(id) else { return false };
+        if !entry.count_unmeasured_poll(now) {
+            return false;
+        }
+        slot.push_first(id, Poll::unmeasured(now, entry.origin()));
+        true
+    }
+
+    #[inline(never)]
+    fn any_poll_starts(&self, slot: &Slot, id: u64) {
         let now = self.clock.now_ms();
-        let (entry, site, weight) = match self.pages.find(id) {
-            Some((index, entry)) => {
-                entry.count_poll(now);
-                let site = entry.origin().site();
-                let stats = slot.stats.of(site);
-                add(&stats.polls, 1);
-                let is_measured = stats.measured_left.load(Ordering::Relaxed) > 0;
-                (index.bits(), u32::from(site), if is_measured { 1 } else { sample(slot) })
+        let sampled = slot.sample();
+        let poll = match self.pages.find(id) {
+            Some(entry) => {
+                let is_measured = entry.count_poll(now);
+                Poll::measured(now, entry.origin(), if is_measured { 1 } else { sampled })
             }
-            None => (NO_ENTRY, NO_SITE, 0),
+            None => Poll::untracked(now),
         };
         slot.push(|frame| {
-            frame.task.store(id, Ordering::Relaxed);
-            frame.started_ms.store(now, Ordering::Relaxed);
-            frame.entry.store(entry, Ordering::Relaxed);
-            frame.site.store(site, Ordering::Relaxed);
-            frame.weight.store(weight, Ordering::Relaxed);
-            if weight > 0 {
+            frame.fill(id, poll);
+            if poll.weight() > 0 {
                 frame.counter.store(self.clock.counter(), Ordering::Relaxed);
             }
         });
@@ -148,69 +159,69 @@ impl Table {
     /// The poll that started last in this thread ends.
     #[inline]
     pub(crate) fn poll_ends(&self, slot: &Slot) {
-        let Some(frame) = slot.top() else {
-            slot.pop();
-            return;
-        };
-        let weight = frame.weight.load(Ordering::Relaxed);
-        if weight > 0 {
-            let to = self.clock.counter();
-            let ns = self.clock.between(frame.counter.load(Ordering::Relaxed), to);
-            // Of its length, every poll is charged for itself: see `charge_unmeasured`.
-            let is_seen = weight > 1 && ns / 1_000_000 >= self.clock.seen_from_ms();
-            self.charge(slot, frame, ns, if is_seen { 1 } else { weight });
-        } else if self.clock.is_past(frame.started_ms.load(Ordering::Relaxed)) {
-            self.charge_unmeasured(slot, frame);
+        if !slot.pop_simple(self.clock.ticked_ms()) {
+            self.any_poll_ends(slot);
+        }
+    }
+
+    #[inline(never)]
+    fn any_poll_ends(&self, slot: &Slot) {
+        if let Some(frame) = slot.top() {
+            let poll = frame.poll();
+            if poll.weight() > 0 {
+                let ns = self.clock.between(frame.counter.load(Ordering::Relaxed), self.clock.counter());
+                self.charge_measured(slot, frame.task(), poll, ns);
+            } else if self.clock.is_past(poll.started_ms()) {
+                self.charge_unmeasured(slot, frame.task(), poll);
+            }
         }
         slot.pop();
     }
 
-    #[inline]
-    fn charge(&self, slot: &Slot, frame: &Frame, ns: u64, weight: u32) {
-        let Ok(site) = u16::try_from(frame.site.load(Ordering::Relaxed)) else { return };
-        let stats = slot.stats.of(site);
-        let left = stats.measured_left.load(Ordering::Relaxed);
-        let left = if ns >= MEASURED_FROM_NS { MEASURED_POLLS } else { left.saturating_sub(1) };
-        stats.measured_left.store(left, Ordering::Relaxed);
-        let weight = u64::from(weight);
-        stats.charge(ns, weight);
+    fn charge_measured(&self, slot: &Slot, task: u64, poll: Poll, ns: u64) {
+        // Of its length, every poll is charged for itself: see `charge_unmeasured`.
+        let is_seen = poll.weight() > 1 && ns / 1_000_000 >= self.clock.seen_from_ms();
+        self.charge(slot, task, poll, ns, if is_seen { 1 } else { poll.weight() });
+    }
+
+    fn charge(&self, slot: &Slot, task: u64, poll: Poll, ns: u64, weight: u64) {
+        let Some(site) = poll.site() else { return };
+        slot.stats.of(site).charge(ns, weight);
         if !slot.is_nested() {
             add(&slot.busy_ns, ns * weight);
         }
-        if let Some(entry) = self.entry_of(frame) {
-            entry.charge(ns, weight);
-            if ns >= 1_000_000 || self.clock.is_past(frame.started_ms.load(Ordering::Relaxed)) {
-                entry.stamp(self.clock.now_ms());
-            }
+        let is_long = ns >= MEASURED_FROM_NS;
+        if is_long {
+            self.sites.set_has_long_polls(site, true);
+        }
+        // A task that ended in this poll is not found: no other one ever has its id.
+        let Some(entry) = self.pages.find(task) else { return };
+        entry.charge(ns, weight);
+        if entry.measure_next(is_long, MEASURED_POLLS) {
+            self.sites.set_has_long_polls(site, false);
+        }
+        if ns >= 1_000_000 || self.clock.is_past(poll.started_ms()) {
+            entry.stamp(self.clock.now_ms());
         }
     }
 
     /// A poll that was not measured saw the coarse clock move. If it certainly took longer than a tick it is charged for
     /// itself, in addition to what the measured ones stand for: it is longer than anything that they stand for.
     #[cold]
-    fn charge_unmeasured(&self, slot: &Slot, frame: &Frame) {
+    fn charge_unmeasured(&self, slot: &Slot, task: u64, poll: Poll) {
         let now = self.clock.exact_ms();
-        let ms = now.saturating_sub(frame.started_ms.load(Ordering::Relaxed));
+        let ms = now.saturating_sub(poll.started_ms());
         if ms >= self.clock.seen_from_ms() {
             // It started anywhere between two ticks: in the middle, on average.
-            self.charge(slot, frame, ms * 1_000_000 - self.clock.seen_from_ms() * 250_000, 1);
-        } else if let Some(entry) = self.entry_of(frame) {
+            self.charge(slot, task, poll, ms * 1_000_000 - self.clock.seen_from_ms() * 250_000, 1);
+        } else if let Some(entry) = self.pages.find(task) {
             entry.stamp(now);
         }
     }
 
-    fn entry_of(&self, frame: &Frame) -> Option<&entry::Entry> {
-        let index = frame.entry.load(Ordering::Relaxed);
-        if index == NO_ENTRY {
-            return None;
-        }
-        // `ended` has cleared the frame of a task that is gone; the id says so once more.
-        self.pages.entry(Index::from_bits(index)).filter(|entry| entry.is(frame.task.load(Ordering::Relaxed)))
-    }
-
     /// Leaves the slot of a thread that stops to another one.
     pub(crate) fn give_back(&self, slot: &Slot) {
-        self.pages.give_back(&slot.reservation);
+        self.pages.give_back(&slot.places);
         slot.give_back();
     }
 
@@ -222,8 +233,31 @@ impl Table {
     /// What all threads together counted at a site. Each number is monotonic; they need not be of the same instant.
     pub(crate) fn counts(&self, site: u16) -> Counts {
         let mut counts = Counts::default();
-        self.slots.iter().filter_map(|slot| slot.stats.met(site)).for_each(|stats| counts.add(stats));
+        for slot in self.slots.iter() {
+            counts.polls += slot.polls_at(site);
+            if let Some(stats) = slot.stats.met(site) {
+                counts.add(stats);
+            }
+        }
         counts
+    }
+
+    /// What all threads together counted at all sites. What finished is read before what was spawned, so that their
+    /// difference counts no task less than there was when the reading began.
+    pub(crate) fn all_counts(&self) -> Counts {
+        let mut all = Counts::default();
+        for site in self.sites.numbers() {
+            all.finished += self.counts(site).finished;
+        }
+        for site in self.sites.numbers() {
+            all.spawned += self.counts(site).spawned;
+        }
+        for slot in self.slots.iter() {
+            let totals = slot.totals();
+            all.polls += totals.polls;
+            all.busy_ns += totals.busy_ns;
+        }
+        all
     }
 
     /// How long polls and lives were at a site.
@@ -244,21 +278,6 @@ impl Table {
         self.clock.add_ticker();
         Ticker { table: self, ticks: Ticks::new() }
     }
-}
-
-/// Whether to measure a poll of a site that is only sampled, and for how many it stands.
-#[inline]
-fn sample(slot: &Slot) -> u32 {
-    let left = slot.countdown.load(Ordering::Relaxed);
-    if left > 1 {
-        slot.countdown.store(left - 1, Ordering::Relaxed);
-        return 0;
-    }
-    let gap = slot.next_gap();
-    slot.countdown.store(gap, Ordering::Relaxed);
-    let weight = slot.gap.load(Ordering::Relaxed);
-    slot.gap.store(gap, Ordering::Relaxed);
-    weight
 }
 
 /// Drives the table's coarse clock. While there is one, a hook's look at the time costs a load; without any, about 10 ns.

@@ -99,22 +99,18 @@ impl Skill for TasksSkill {
             return;
         }
         let now_ms = TABLE.clock.exact_ms();
-        let (mut spawned, mut finished, mut polls, mut busy_ns) = (0, 0, 0, 0);
-        let mut longest_running_ms = 0;
-        for slot in TABLE.slots.iter() {
-            let totals = slot.totals();
-            finished += totals.finished;
-            spawned += totals.spawned;
-            polls += totals.polls;
-            busy_ns += totals.busy_ns;
-            let outermost = slot.running().last().map_or(0, |running| now_ms.saturating_sub(running.started_ms));
-            longest_running_ms = longest_running_ms.max(outermost);
-        }
-        out.record(&LIVE, spawned.saturating_sub(finished));
-        out.record(&SPAWNED, spawned);
-        out.record(&FINISHED, finished);
-        out.record(&POLLS, polls);
-        out.record(&BUSY, busy_ns / 1_000_000);
+        let counts = TABLE.all_counts();
+        let longest_running_ms = TABLE
+            .slots
+            .iter()
+            .filter_map(|slot| slot.running().last().map(|poll| now_ms.saturating_sub(poll.started_ms)))
+            .max()
+            .unwrap_or(0);
+        out.record(&LIVE, counts.spawned.saturating_sub(counts.finished));
+        out.record(&SPAWNED, counts.spawned);
+        out.record(&FINISHED, counts.finished);
+        out.record(&POLLS, counts.polls);
+        out.record(&BUSY, counts.busy_ns / 1_000_000);
         out.record(&LONGEST_RUNNING, longest_running_ms);
         out.record(&UNTRACKED, TABLE.pages().untracked());
         self.samples.lock().unwrap_or_else(PoisonError::into_inner).take(&TABLE, Instant::now());
@@ -144,15 +140,11 @@ impl Skill for TasksSkill {
     fn stores(&self) -> Vec<Store> {
         let slots = TABLE.slots.iter();
         let memory: usize = slots.map(|slot| size_of_val(slot) + slot.stats.memory_bytes()).sum();
-        let live: u64 = TABLE
-            .slots
-            .iter()
-            .map(|slot| slot.totals())
-            .fold(0, |live, totals| live.wrapping_add(totals.spawned).wrapping_sub(totals.finished));
+        let counts = TABLE.all_counts();
         vec![
             Store {
                 name: "tasks".into(),
-                len_count: live,
+                len_count: counts.spawned.saturating_sub(counts.finished),
                 cap_count: MAX_TASKS as u64,
                 memory_bytes: TABLE.pages().memory_bytes() as u64,
                 dropped_total: TABLE.pages().untracked(),

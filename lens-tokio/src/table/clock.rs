@@ -90,6 +90,12 @@ impl Clock {
         }
     }
 
+    /// The same, or 0 if nothing ticks.
+    #[inline]
+    pub(crate) fn ticked_ms(&self) -> u64 {
+        self.now_ms.load(Ordering::Relaxed)
+    }
+
     /// Milliseconds since the start, read off the counter; at least 1.
     #[cold]
     pub(crate) fn exact_ms(&self) -> u64 {
@@ -118,13 +124,13 @@ impl Clock {
 
     /// Whether something ticks.
     pub(crate) fn is_ticking(&self) -> bool {
-        self.now_ms.load(Ordering::Relaxed) != 0
+        self.ticked_ms() != 0
     }
 
     /// Whether the coarse clock has moved on from `ms`.
     #[inline]
     pub(crate) fn is_past(&self, ms: u64) -> bool {
-        self.now_ms.load(Ordering::Relaxed) > ms
+        self.ticked_ms() > ms
     }
 
     /// How much the coarse clock has to move during a poll, for the poll certainly to be longer than a tick: two of the

@@ -4,13 +4,16 @@
 use crate::sync::{AtomicU32, AtomicU64, Ordering, add, const_fn, fence, store_before_loads};
 
 /// Where a task comes from, in one word: when it was spawned (40 bits of milliseconds: 34 years), at which site (16 bits)
-/// and through which builder (8 bits).
+/// and through which builder (8 bits). The site is where [`Poll`](super::slot::Poll) has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Origin(u64);
 
+/// Where the site is in an [`Origin`].
+pub(crate) const SITE_BITS: u64 = 0xff_ff00;
+
 impl Origin {
     pub(crate) fn new(spawned_ms: u64, site: u16, builder: u8) -> Self {
-        Self(spawned_ms << 24 | u64::from(builder) << 16 | u64::from(site))
+        Self(spawned_ms << 24 | u64::from(site) << 8 | u64::from(builder))
     }
 
     /// The whole word.
@@ -28,14 +31,20 @@ impl Origin {
         self.0 >> 24
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "the site is the lowest 16 bits")]
+    #[expect(clippy::cast_possible_truncation, reason = "the 16 bits above the builder")]
     pub(crate) fn site(self) -> u16 {
-        self.0 as u16
+        (self.0 >> 8) as u16
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "the builder is the 8 bits above the site")]
+    /// The site, where it is in the word.
+    #[inline]
+    pub(crate) fn site_bits(self) -> u64 {
+        self.0 & SITE_BITS
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "the lowest 8 bits")]
     pub(crate) fn builder(self) -> u8 {
-        (self.0 >> 16) as u8
+        self.0 as u8
     }
 }
 
@@ -47,7 +56,8 @@ pub(crate) struct Entry {
     /// has read one task.
     id: AtomicU64,
     origin: AtomicU64,
-    /// How often it was polled, in the lower 56 bits; the upper 8 continue `last_poll`.
+    /// How often it was polled (48 bits), the continuation of `last_poll` (8 bits), how many of the next polls are measured
+    /// in any case (7 bits), and whether that is any (1 bit).
     polls: AtomicU64,
     /// The lower 32 bits of the millisecond of the last poll.
     last_poll: AtomicU32,
@@ -73,8 +83,11 @@ pub(crate) struct Row {
     pub(crate) allocated_bytes: u64,
 }
 
-const POLLS_BITS: u32 = 56;
-const POLLS: u64 = (1 << POLLS_BITS) - 1;
+const HIGH_SHIFT: u32 = 48;
+const MEASURED_SHIFT: u32 = 56;
+const POLLS: u64 = (1 << HIGH_SHIFT) - 1;
+const HIGH: u64 = 0xff << HIGH_SHIFT;
+const IS_MEASURED: u64 = 1 << 63;
 
 impl Entry {
     const_fn! {
@@ -98,15 +111,15 @@ impl Entry {
         self.id.load(Ordering::Acquire) == id
     }
 
-    /// Makes an empty entry of a page that the caller has reserved the task `id`, and lets no later load of this thread
-    /// pass that.
-    pub(crate) fn occupy(&self, id: u64, parent: u64, origin: Origin) {
+    /// Makes an empty entry of a page that the caller has reserved the task `id`, of which the first polls are measured,
+    /// and lets no later load of this thread pass that.
+    pub(crate) fn occupy(&self, id: u64, parent: u64, origin: Origin, measured: u8) {
         // A reader that still compares with the id of the last occupant must not see these stores and that id.
         fence(Ordering::Release);
         let at = origin.spawned_ms();
         self.origin.store(origin.0, Ordering::Relaxed);
         self.parent.store(parent, Ordering::Relaxed);
-        self.polls.store(high(at), Ordering::Relaxed);
+        self.polls.store(measured_bits(measured) | high(at), Ordering::Relaxed);
         self.last_poll.store(low(at), Ordering::Relaxed);
         self.longest.store(0, Ordering::Relaxed);
         self.busy_ns.store(0, Ordering::Relaxed);
@@ -130,26 +143,50 @@ impl Entry {
         Origin(self.origin.load(Ordering::Relaxed))
     }
 
-    /// Counts a poll that starts now. Like the next three only for the thread that polls the task: tokio lets one at a
-    /// time do that, and orders one after the other.
+    /// Counts a poll that starts now, unless it is to be measured. Like the next ones only for the thread that polls the
+    /// task: tokio lets one at a time do that, and orders one after the other.
     #[inline]
-    pub(crate) fn count_poll(&self, now_ms: u64) {
-        let polls = self.polls.load(Ordering::Relaxed) & POLLS;
-        self.polls.store(high(now_ms) | (polls + 1) & POLLS, Ordering::Relaxed);
-        self.last_poll.store(low(now_ms), Ordering::Relaxed);
+    pub(crate) fn count_unmeasured_poll(&self, now_ms: u64) -> bool {
+        let word = self.polls.load(Ordering::Relaxed);
+        if word & IS_MEASURED != 0 {
+            return false;
+        }
+        self.polls.store(word + 1, Ordering::Relaxed);
+        if self.last_poll.load(Ordering::Relaxed) != low(now_ms) {
+            self.stamp(now_ms);
+        }
+        true
+    }
+
+    /// Counts a poll that starts now; gives whether it is to be measured in any case.
+    pub(crate) fn count_poll(&self, now_ms: u64) -> bool {
+        add(&self.polls, 1);
+        self.stamp(now_ms);
+        self.polls.load(Ordering::Relaxed) & IS_MEASURED != 0
     }
 
     /// Notes that a poll lasted until now.
+    #[inline]
     pub(crate) fn stamp(&self, now_ms: u64) {
-        let polls = self.polls.load(Ordering::Relaxed) & POLLS;
-        self.polls.store(high(now_ms) | polls, Ordering::Relaxed);
+        let word = self.polls.load(Ordering::Relaxed);
+        self.polls.store(word & !HIGH | high(now_ms), Ordering::Relaxed);
         self.last_poll.store(low(now_ms), Ordering::Relaxed);
     }
 
-    /// Charges a poll of `ns` that stands for `weight` polls.
+    /// Has this many of the next polls measured if this one was long, else one less. Gives whether it was the last.
+    pub(crate) fn measure_next(&self, is_long: bool, polls: u8) -> bool {
+        let word = self.polls.load(Ordering::Relaxed);
+        let left = measured_polls(word);
+        let next = if is_long { polls } else { left.saturating_sub(1) };
+        self.polls.store(word & (POLLS | HIGH) | measured_bits(next), Ordering::Relaxed);
+        left == 1 && next == 0
+    }
+
+    /// Charges a poll of `ns` that stands for `weight` polls; but a task has had no more than it has had.
     #[inline]
     pub(crate) fn charge(&self, ns: u64, weight: u64) {
-        add(&self.busy_ns, ns * weight);
+        let polls = self.polls.load(Ordering::Relaxed) & POLLS;
+        add(&self.busy_ns, ns * weight.min(polls));
         longest(&self.longest, ns);
     }
 
@@ -171,7 +208,7 @@ impl Entry {
             parent: self.parent.load(Ordering::Relaxed),
             origin: self.origin(),
             polls: polls & POLLS,
-            last_poll_ms: (polls >> POLLS_BITS) << 32 | u64::from(self.last_poll.load(Ordering::Relaxed)),
+            last_poll_ms: ((polls & HIGH) >> HIGH_SHIFT) << 32 | u64::from(self.last_poll.load(Ordering::Relaxed)),
             busy_ns: self.busy_ns.load(Ordering::Relaxed),
             longest_ns: f32::from_bits(self.longest.load(Ordering::Relaxed)),
             allocated_bytes: self.allocated.load(Ordering::Relaxed),
@@ -194,11 +231,19 @@ pub(crate) fn longest(cell: &AtomicU32, ns: u64) {
 
 #[inline]
 fn high(ms: u64) -> u64 {
-    (ms >> 32) << POLLS_BITS
+    (ms >> 32 << HIGH_SHIFT) & HIGH
 }
 
 #[inline]
 #[expect(clippy::cast_possible_truncation, reason = "the rest is kept beside the number of polls")]
 fn low(ms: u64) -> u32 {
     ms as u32
+}
+
+fn measured_bits(polls: u8) -> u64 {
+    if polls == 0 { 0 } else { IS_MEASURED | u64::from(polls & 0x7f) << MEASURED_SHIFT }
+}
+
+fn measured_polls(word: u64) -> u8 {
+    (word >> MEASURED_SHIFT & 0x7f) as u8
 }

@@ -1,9 +1,12 @@
 //! Where the live tasks are: pages of 16 consecutive ids, found through a directory, recycled when they are empty.
 //! Separate because it is the lock-free protocol that loom explores; see the [module above](super) for its argument.
 
+mod link;
+
 use crate::sync::{AtomicU32, AtomicU64, Once, Ordering, array_of, const_fn, fence};
 
 use super::entry::{Entry, Origin, Row};
+use link::Link;
 
 /// Ids of one page. More make spawning cheaper by a little; fewer waste less on a long-lived task between short ones,
 /// which keeps its page.
@@ -41,70 +44,83 @@ const TOMBS: usize = 1024;
 #[cfg(loom)]
 const TOMBS: usize = 2;
 
-/// Bits of a directory word and of a page's state that are not the page's number.
-const LOW_BITS: u32 = 24;
-const LOW: u64 = (1 << LOW_BITS) - 1;
+/// Bits of a page's state that are not the page's number.
+const COUNT_BITS: u32 = 24;
+const COUNT: u64 = (1 << COUNT_BITS) - 1;
 
 /// 16 tasks, and who else needs the page.
 #[derive(Debug)]
-#[repr(C, align(64))]
+#[repr(C)]
 struct Page {
-    /// The page's number (40 bits) and how many live tasks and reservations it has (24 bits). With none it belongs to
-    /// the thread that took the last one away, then to the free list.
+    entries: [Entry; PAGE],
+    /// The page's number (40 bits) and how many live tasks and places held by threads it has (24 bits). With none it
+    /// belongs to the thread that took the last one away, then to the free list.
     state: AtomicU64,
     /// Where the directory names it.
     at: AtomicU32,
     /// The next page of the free list, plus one.
     next: AtomicU32,
-    entries: Entries,
+    /// Its own index; written before anybody else knows the page.
+    index: AtomicU32,
 }
-
-#[derive(Debug)]
-#[repr(C, align(64))]
-struct Entries([Entry; PAGE]);
 
 impl Page {
     const_fn! {
         fn new() -> Self {
             Self {
+                entries: array_of![Entry::new(); PAGE],
                 state: AtomicU64::new(0),
                 at: AtomicU32::new(0),
                 next: AtomicU32::new(0),
-                entries: Entries(array_of![Entry::new(); PAGE]),
+                index: AtomicU32::new(0),
             }
         }
     }
-}
 
-/// Which entry of which page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Index(u32);
-
-impl Index {
-    /// The index as a number, to be kept in an atomic.
-    pub(crate) fn bits(self) -> u32 {
-        self.0
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "within a page, the lowest bits of the id count")]
+    fn entry(&self, id: u64) -> &Entry {
+        &self.entries[id as usize % PAGE]
     }
 
-    /// The index that [`bits`](Self::bits) gave.
-    pub(crate) fn from_bits(bits: u32) -> Self {
-        Self(bits)
+    /// Reserves places in it for each of its ids, if it is the page of this number.
+    fn join(&self, number: u64) -> bool {
+        let mut now = self.state.load(Ordering::Acquire);
+        // An empty page is on its way to the free list, or out of it for another number.
+        while has_number(now, number) {
+            let joined = now + u64::from(PLACES);
+            match self.state.compare_exchange_weak(now, joined, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return true,
+                Err(newer) => now = newer,
+            }
+        }
+        false
     }
 }
 
-/// The page that a thread spawns into: it holds a place there for each of the page's ids, so that the page is not
-/// recycled between one spawn and the next, and a spawn needs no locked instruction to keep it. Written by one thread.
+/// The places of pages that one thread holds, so that a spawn or an end needs no locked instruction for the page. It has
+/// reserved one for each id of the page that it spawns into, and it gives those of ended tasks back page by page. Both
+/// keep a page from being recycled, so a thread may pin two. Written by one thread.
 #[derive(Debug)]
-pub(crate) struct Reservation {
+pub(crate) struct Places {
+    /// The number of the page that is spawned into.
     number: AtomicU64,
-    page: AtomicU32,
-    left: AtomicU32,
+    page: Link,
+    reserved: AtomicU32,
+    ended: AtomicU32,
+    ended_page: Link,
 }
 
-impl Reservation {
+impl Places {
     const_fn! {
         pub(crate) fn new() -> Self {
-            Self { number: AtomicU64::new(0), page: AtomicU32::new(0), left: AtomicU32::new(0) }
+            Self {
+                number: AtomicU64::new(0),
+                page: Link::new(),
+                reserved: AtomicU32::new(0),
+                ended: AtomicU32::new(0),
+                ended_page: Link::new(),
+            }
         }
     }
 }
@@ -123,8 +139,8 @@ pub(crate) enum Spawned {
 /// All live tasks.
 pub(crate) struct Pages {
     chunks: [Once<[Page; CHUNK]>; CHUNKS],
-    /// Words of a page's number (40 bits) and its index plus one (24 bits); 0 for none.
-    directory: [AtomicU64; DIRECTORY],
+    /// The pages by their numbers. Which number a page has it says itself.
+    directory: [Link; DIRECTORY],
     tombs: [AtomicU64; TOMBS],
     /// The first page of the free list plus one (32 bits), and a tag that changes with every change (32 bits).
     free: AtomicU64,
@@ -138,7 +154,7 @@ impl Pages {
         pub(crate) fn new() -> Self {
             Self {
                 chunks: array_of![Once::new(); CHUNKS],
-                directory: array_of![AtomicU64::new(0); DIRECTORY],
+                directory: array_of![Link::new(); DIRECTORY],
                 tombs: array_of![AtomicU64::new(0); TOMBS],
                 free: AtomicU64::new(0),
                 grown: AtomicU32::new(0),
@@ -149,60 +165,54 @@ impl Pages {
 
     /// The entry of the live task `id`.
     #[inline]
-    pub(crate) fn find(&self, id: u64) -> Option<(Index, &Entry)> {
-        let number = id >> PAGE_BITS;
-        match self.look(number, 0, id) {
-            None => self.find_further(number, id),
+    pub(crate) fn find(&self, id: u64) -> Option<&Entry> {
+        self.find_page(id).map(|page| page.entry(id))
+    }
+
+    /// The entry of the live task `id`, if it is where nearly all are.
+    #[inline]
+    pub(crate) fn find_first(&self, id: u64) -> Option<&Entry> {
+        self.look(id, 0).map(|page| page.entry(id))
+    }
+
+    #[inline]
+    fn find_page(&self, id: u64) -> Option<&Page> {
+        match self.look(id, 0) {
+            None => self.find_page_further(id),
             found => found,
         }
     }
 
     #[cold]
-    fn find_further(&self, number: u64, id: u64) -> Option<(Index, &Entry)> {
-        (1..PROBES).find_map(|probe| self.look(number, probe, id))
+    fn find_page_further(&self, id: u64) -> Option<&Page> {
+        (1..PROBES).find_map(|probe| self.look(id, probe))
     }
 
+    /// The page at one of its places, if the task is in it: which is all that counts, whatever the page's number is by
+    /// now.
     #[inline]
-    fn look(&self, number: u64, probe: usize, id: u64) -> Option<(Index, &Entry)> {
-        let word = self.directory[place(number, probe)].load(Ordering::Acquire);
-        if !has_number(word, number) {
-            return None;
-        }
-        // Two threads may each have made a page of this number, so that one of them has other ids than this.
-        let index = entry_index(low(word) - 1, id);
-        let entry = self.entry(index)?;
-        entry.is(id).then_some((index, entry))
+    fn look(&self, id: u64, probe: usize) -> Option<&Page> {
+        let page = self.directory[place(id >> PAGE_BITS, probe)].get(self)?;
+        page.entry(id).is(id).then_some(page)
     }
 
-    /// The entry at `index`, whatever it holds now.
-    #[inline]
-    pub(crate) fn entry(&self, index: Index) -> Option<&Entry> {
-        let page = self.page(index.0 >> PAGE_BITS)?;
-        Some(&page.entries.0[index.0 as usize % PAGE])
-    }
-
-    #[inline]
-    fn page(&self, page: u32) -> Option<&Page> {
-        Some(&self.chunks[page as usize / CHUNK % CHUNKS].get()?[page as usize % CHUNK])
-    }
-
-    /// Adds the task `id`, through the reservation of the calling thread.
-    pub(crate) fn insert(&self, reservation: &Reservation, id: u64, parent: u64, origin: Origin) -> Spawned {
+    /// Adds the task `id`, of which the first polls are measured.
+    pub(crate) fn insert(&self, places: &Places, id: u64, parent: u64, origin: Origin, measured: u8) -> Spawned {
         let number = id >> PAGE_BITS;
-        let left = reservation.left.load(Ordering::Relaxed);
-        if (reservation.number.load(Ordering::Relaxed) != number || left == 0) && !self.reserve(reservation, number) {
+        let is_reserved =
+            places.number.load(Ordering::Relaxed) == number && places.reserved.load(Ordering::Relaxed) > 0;
+        if !is_reserved && !self.reserve(places, number) {
             self.untracked.fetch_add(1, Ordering::Relaxed);
             return Spawned::Untracked;
         }
-        let index = entry_index(reservation.page.load(Ordering::Relaxed), id);
-        let Some(entry) = self.entry(index) else { return Spawned::Untracked };
-        entry.occupy(id, parent, origin);
+        let Some(page) = places.page.get(self) else { return Spawned::Untracked };
+        let entry = page.entry(id);
+        entry.occupy(id, parent, origin, measured);
         // One of the reserved places is the task's now; its end gives it back.
-        let left = reservation.left.load(Ordering::Relaxed);
-        reservation.left.store(left - 1, Ordering::Relaxed);
-        // The other half of `remove`'s tomb: either we see the tomb, or the thread that dug it sees the entry.
+        places.reserved.store(places.reserved.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
+        // The other half of `bury`: either we see the tomb, or the thread that dug it sees the entry.
         if self.tomb(id).load(Ordering::SeqCst) == id && entry.vacate_if(id) {
-            self.release(index.0 >> PAGE_BITS, 1);
+            self.end(places, page);
             return Spawned::Ended;
         }
         Spawned::Live
@@ -211,31 +221,29 @@ impl Pages {
     /// Takes the task `id` out and gives what was known of its origin; `None` if it is not in the table (a
     /// `spawn_blocking` task, one of tokio's own threads, an untracked task, or one of which the spawn is yet to come).
     #[inline]
-    pub(crate) fn remove(&self, id: u64) -> Option<(Index, Origin)> {
-        match self.find(id) {
-            Some((index, entry)) => {
+    pub(crate) fn remove(&self, places: &Places, id: u64) -> Option<Origin> {
+        let (page, origin) = match self.find_page(id) {
+            Some(page) => {
+                let entry = page.entry(id);
                 let origin = entry.origin();
                 entry.vacate();
-                self.release(index.0 >> PAGE_BITS, 1);
-                Some((index, origin))
+                (page, origin)
             }
-            None => self.bury(id),
-        }
+            None => self.bury(id)?,
+        };
+        self.end(places, page);
+        Some(origin)
     }
 
     /// Remembers that a task ended that nobody knows, in case that its spawn is on the way.
     #[cold]
-    fn bury(&self, id: u64) -> Option<(Index, Origin)> {
+    fn bury(&self, id: u64) -> Option<(&Page, Origin)> {
         self.tomb(id).store(id, Ordering::SeqCst);
         fence(Ordering::SeqCst);
-        let (index, entry) = self.find(id)?;
-        if !entry.vacate_if(id) {
-            return None;
-        }
-        // The entry's place is still taken until it is released, so nobody has written over its origin.
-        let origin = entry.origin();
-        self.release(index.0 >> PAGE_BITS, 1);
-        Some((index, origin))
+        let page = self.find_page(id)?;
+        let entry = page.entry(id);
+        // The entry's place stays taken until it is given back, so nobody writes over its origin.
+        entry.vacate_if(id).then(|| (page, entry.origin()))
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "the lowest bits choose the place")]
@@ -243,135 +251,138 @@ impl Pages {
         &self.tombs[id as usize % TOMBS]
     }
 
-    /// Gives back the places that a thread has reserved and not used.
-    pub(crate) fn give_back(&self, reservation: &Reservation) {
-        let left = reservation.left.load(Ordering::Relaxed);
-        if left > 0 {
-            reservation.left.store(0, Ordering::Relaxed);
-            self.release(reservation.page.load(Ordering::Relaxed), left);
+    /// A task of this page ended: its place will be given back with others.
+    #[inline]
+    fn end(&self, places: &Places, page: &Page) {
+        if places.ended_page.is(page) {
+            places.ended.store(places.ended.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        } else {
+            self.give_back_ended(places);
+            places.ended_page.set(page);
+            places.ended.store(1, Ordering::Relaxed);
         }
     }
 
-    /// Moves a thread's reservation to the page of this number.
+    /// Gives back all the places that a thread holds.
+    pub(crate) fn give_back(&self, places: &Places) {
+        self.give_back_reserved(places);
+        self.give_back_ended(places);
+    }
+
     #[cold]
-    fn reserve(&self, reservation: &Reservation, number: u64) -> bool {
-        self.give_back(reservation);
+    fn give_back_reserved(&self, places: &Places) {
+        let reserved = places.reserved.load(Ordering::Relaxed);
+        places.reserved.store(0, Ordering::Relaxed);
+        if let Some(page) = places.page.get(self).filter(|_| reserved > 0) {
+            self.release(page, reserved);
+        }
+    }
+
+    #[cold]
+    fn give_back_ended(&self, places: &Places) {
+        let ended = places.ended.load(Ordering::Relaxed);
+        places.ended.store(0, Ordering::Relaxed);
+        if let Some(page) = places.ended_page.get(self).filter(|_| ended > 0) {
+            self.release(page, ended);
+        }
+    }
+
+    /// Moves a thread's reserved places to the page of this number.
+    #[cold]
+    fn reserve(&self, places: &Places, number: u64) -> bool {
+        self.give_back_reserved(places);
         let Some(page) = self.join(number).or_else(|| self.open(number)) else { return false };
-        reservation.number.store(number, Ordering::Relaxed);
-        reservation.page.store(page, Ordering::Relaxed);
-        reservation.left.store(PLACES, Ordering::Relaxed);
+        places.number.store(number, Ordering::Relaxed);
+        places.page.set(page);
+        places.reserved.store(PLACES, Ordering::Relaxed);
         true
     }
 
     /// Reserves places in a page that another thread has opened.
-    fn join(&self, number: u64) -> Option<u32> {
-        (0..PROBES).find_map(|probe| {
-            let word = self.directory[place(number, probe)].load(Ordering::Acquire);
-            self.join_page(number, word)
-        })
-    }
-
-    /// Reserves places in the page of a directory word, if it has this number.
-    fn join_page(&self, number: u64, word: u64) -> Option<u32> {
-        if !has_number(word, number) {
-            return None;
-        }
-        let index = low(word) - 1;
-        let state = &self.page(index)?.state;
-        let mut now = state.load(Ordering::Acquire);
-        // An empty page is on its way to the free list, or out of it for another number.
-        while has_number(now, number) {
-            match state.compare_exchange_weak(now, now + u64::from(PLACES), Ordering::AcqRel, Ordering::Acquire) {
-                Ok(_) => return Some(index),
-                Err(newer) => now = newer,
-            }
-        }
-        None
+    fn join(&self, number: u64) -> Option<&Page> {
+        (0..PROBES).find_map(|probe| self.directory[place(number, probe)].get(self).filter(|page| page.join(number)))
     }
 
     /// Makes a free page the page of this number, with places reserved; or joins one that another thread opens now.
-    fn open(&self, number: u64) -> Option<u32> {
-        let index = self.pop().or_else(|| self.grow())?;
-        let page = self.page(index)?;
-        page.state.store((number << LOW_BITS) | u64::from(PLACES), Ordering::Release);
-        let word = (number << LOW_BITS) | u64::from(index + 1);
+    fn open(&self, number: u64) -> Option<&Page> {
+        let page = self.pop().or_else(|| self.grow())?;
+        page.state.store((number << COUNT_BITS) | u64::from(PLACES), Ordering::Release);
         let mut joined = None;
         for probe in 0..PROBES {
             let at = place(number, probe);
-            match self.directory[at].compare_exchange(0, word, Ordering::AcqRel, Ordering::Acquire) {
-                Ok(_) => {
+            match self.directory[at].set_if_empty(page, self) {
+                Ok(()) => {
                     page.at.store(u32::try_from(at).ok()?, Ordering::Relaxed);
-                    return Some(index);
+                    return Some(page);
                 }
-                Err(other) => joined = self.join_page(number, other),
+                Err(other) => joined = other.filter(|other| other.join(number)),
             }
             if joined.is_some() {
                 break;
             }
         }
         page.state.store(0, Ordering::Relaxed);
-        self.push(index, page);
+        self.push(page);
         joined
     }
 
-    /// Gives `places` of a page back. Whoever gives the last one recycles the page.
-    #[inline]
-    fn release(&self, index: u32, places: u32) {
-        let Some(page) = self.page(index) else { return };
+    /// Gives places of a page back. Whoever gives the last one recycles the page.
+    fn release(&self, page: &Page, places: u32) {
         let before = page.state.fetch_sub(places.into(), Ordering::AcqRel);
-        if before & LOW == u64::from(places) {
-            self.recycle(index, page);
+        if before & COUNT == u64::from(places) {
+            self.directory[page.at.load(Ordering::Relaxed) as usize % DIRECTORY].clear();
+            self.push(page);
         }
     }
 
-    #[cold]
-    fn recycle(&self, index: u32, page: &Page) {
-        self.directory[page.at.load(Ordering::Relaxed) as usize % DIRECTORY].store(0, Ordering::Release);
-        self.push(index, page);
-    }
-
-    fn push(&self, index: u32, page: &Page) {
+    fn push(&self, page: &Page) {
+        let index = page.index.load(Ordering::Relaxed);
         let mut head = self.free.load(Ordering::Relaxed);
         loop {
             page.next.store(first(head), Ordering::Relaxed);
-            let new = retag(head, index + 1);
-            match self.free.compare_exchange_weak(head, new, Ordering::AcqRel, Ordering::Relaxed) {
+            match self.free.compare_exchange_weak(head, retag(head, index + 1), Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) => return,
                 Err(newer) => head = newer,
             }
         }
     }
 
-    fn pop(&self) -> Option<u32> {
+    fn pop(&self) -> Option<&Page> {
         let mut head = self.free.load(Ordering::Acquire);
         loop {
-            let index = first(head).checked_sub(1)?;
+            let page = self.page(first(head).checked_sub(1)?)?;
             // Another thread may have popped it and be using it: then the tag has changed and this is read in vain.
-            let next = self.page(index)?.next.load(Ordering::Relaxed);
+            let next = page.next.load(Ordering::Relaxed);
             match self.free.compare_exchange_weak(head, retag(head, next), Ordering::AcqRel, Ordering::Acquire) {
-                Ok(_) => return Some(index),
+                Ok(_) => return Some(page),
                 Err(newer) => head = newer,
             }
         }
     }
 
     /// A page that was never used; allocates a chunk for every 64th.
-    fn grow(&self) -> Option<u32> {
+    fn grow(&self) -> Option<&Page> {
         let more = |grown: u32| ((grown as usize) < MAX_PAGES).then(|| grown + 1);
         let index = self.grown.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
         self.chunks[index as usize / CHUNK].get_or_set(|| {
             let pages: Box<[Page]> = (0..CHUNK).map(|_| Page::new()).collect();
             pages.try_into().unwrap_or_else(|_| unreachable!("a chunk has as many pages as were made"))
         });
-        Some(index)
+        let page = self.page(index)?;
+        page.index.store(index, Ordering::Relaxed);
+        Some(page)
+    }
+
+    fn page(&self, index: u32) -> Option<&Page> {
+        Some(&self.chunks[index as usize / CHUNK % CHUNKS].get()?[index as usize % CHUNK])
     }
 
     /// Copies every task that is in the table from the beginning to the end of the call.
     pub(crate) fn for_each(&self, mut row: impl FnMut(Row)) {
         let grown = self.grown.load(Ordering::Acquire) as usize;
         for chunk in self.chunks[..grown.div_ceil(CHUNK)].iter().filter_map(Once::get) {
-            for page in chunk.iter().filter(|page| page.state.load(Ordering::Acquire) & LOW != 0) {
-                page.entries.0.iter().filter_map(Entry::read).for_each(&mut row);
+            for page in chunk.iter().filter(|page| page.state.load(Ordering::Acquire) & COUNT != 0) {
+                page.entries.iter().filter_map(Entry::read).for_each(&mut row);
             }
         }
     }
@@ -404,21 +415,10 @@ fn place(number: u64, probe: usize) -> usize {
     ((mixed >> 24) as usize).wrapping_add(probe.wrapping_mul((mixed >> 40) as usize | 1)) % DIRECTORY
 }
 
-/// Whether a directory word or a page's state is of the page of this number, and not empty.
+/// Whether a page's state is of the page of this number, and not empty.
 #[inline]
-fn has_number(word: u64, number: u64) -> bool {
-    (word ^ (number << LOW_BITS)) <= LOW && word & LOW != 0
-}
-
-#[inline]
-#[expect(clippy::cast_possible_truncation, reason = "within a page, the lowest bits of the id count")]
-fn entry_index(page: u32, id: u64) -> Index {
-    Index((page << PAGE_BITS) | (id as u32 % PLACES))
-}
-
-#[inline]
-fn low(word: u64) -> u32 {
-    (word & LOW) as u32
+fn has_number(state: u64, number: u64) -> bool {
+    (state ^ (number << COUNT_BITS)) <= COUNT && state & COUNT != 0
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "the lower half of the word")]

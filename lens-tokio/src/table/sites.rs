@@ -3,7 +3,7 @@
 
 use std::panic::Location;
 
-use crate::sync::{AtomicU32, AtomicU64, Once, Ordering, array_of, const_fn};
+use crate::sync::{AtomicU32, AtomicU64, AtomicUsize, Once, Ordering, array_of, const_fn};
 
 /// The most sites. Those beyond share the number [`OTHERS`].
 #[cfg(not(loom))]
@@ -13,6 +13,10 @@ pub(crate) const MAX_SITES: usize = 8;
 
 /// The number that all sites share for which there was no room.
 pub(crate) const OTHERS: u16 = 0;
+
+/// The number of no site, which is given to none: so that a poll of an untracked task is counted like any other.
+#[expect(clippy::cast_possible_truncation, reason = "less than 1024")]
+pub(crate) const NOWHERE: u16 = (MAX_SITES - 1) as u16;
 
 /// Twice the sites, so that a search is short.
 const BUCKETS: usize = MAX_SITES * 2;
@@ -27,13 +31,19 @@ pub(crate) struct Site {
 
 impl Site {
     fn is(&self, other: &Self) -> bool {
-        std::ptr::eq(self.place, other.place) && self.name.map(str::as_ptr) == other.name.map(str::as_ptr)
+        self.addresses() == other.addresses()
     }
 
+    /// What tells it from other sites. One place may have several addresses; a reader puts them together.
+    #[inline]
+    fn addresses(&self) -> (usize, usize) {
+        (std::ptr::from_ref(self.place).addr(), self.name.map_or(0, |name| name.as_ptr().addr()))
+    }
+
+    #[inline]
     fn hash(&self) -> usize {
-        let name = self.name.map_or(0, |name| name.as_ptr().addr());
-        let mixed = (std::ptr::from_ref(self.place).addr() ^ name.rotate_left(17)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        mixed >> 32
+        let (place, name) = self.addresses();
+        (place ^ name.rotate_left(17)).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32
     }
 }
 
@@ -43,6 +53,8 @@ pub(crate) struct Sites {
     /// Numbers, by hash; 0 for none.
     buckets: [AtomicU32; BUCKETS],
     sites: [Once<Site>; MAX_SITES],
+    /// Whether polls at a site were long lately: 1 if so. Only a change is written, so it stays in every cache.
+    has_long_polls: [AtomicU32; MAX_SITES],
     /// The next number; the first is [`OTHERS`].
     next: AtomicU32,
     refused: AtomicU64,
@@ -54,6 +66,7 @@ impl Sites {
             Self {
                 buckets: array_of![AtomicU32::new(0); BUCKETS],
                 sites: array_of![Once::new(); MAX_SITES],
+                has_long_polls: array_of![AtomicU32::new(0); MAX_SITES],
                 next: AtomicU32::new(1),
                 refused: AtomicU64::new(0),
             }
@@ -61,7 +74,7 @@ impl Sites {
     }
 
     /// The number of a site, given to it now if it is new.
-    #[inline]
+    #[cold]
     pub(crate) fn number(&self, site: &Site) -> u16 {
         let hash = site.hash();
         for probe in 0..PROBES {
@@ -81,7 +94,7 @@ impl Sites {
     /// Gives a new site a number; `probe` is its first empty bucket so far.
     #[cold]
     fn add(&self, site: &Site, hash: usize, probe: usize) -> u16 {
-        let room = |next: u32| ((next as usize) < MAX_SITES).then(|| next + 1);
+        let room = |next: u32| (next < u32::from(NOWHERE)).then(|| next + 1);
         let Ok(number) = self.next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room) else {
             return self.refuse();
         };
@@ -110,6 +123,18 @@ impl Sites {
         self.sites[usize::from(number) % MAX_SITES].get()
     }
 
+    /// Whether polls at a site were long lately.
+    #[inline]
+    pub(crate) fn has_long_polls(&self, number: u16) -> bool {
+        self.has_long_polls[usize::from(number) % MAX_SITES].load(Ordering::Relaxed) != 0
+    }
+
+    pub(crate) fn set_has_long_polls(&self, number: u16, has: bool) {
+        if self.has_long_polls(number) != has {
+            self.has_long_polls[usize::from(number) % MAX_SITES].store(has.into(), Ordering::Relaxed);
+        }
+    }
+
     /// Every number that is in use.
     pub(crate) fn numbers(&self) -> impl Iterator<Item = u16> {
         0..narrow(self.next.load(Ordering::Acquire))
@@ -123,6 +148,48 @@ impl Sites {
     /// How many sites there are.
     pub(crate) fn len(&self) -> usize {
         self.next.load(Ordering::Relaxed) as usize - 1
+    }
+}
+
+/// The numbers of the sites that a thread spawned at last, in its own memory.
+#[derive(Debug)]
+pub(crate) struct Recent([Remembered; RECENT]);
+
+const RECENT: usize = 16;
+
+#[derive(Debug)]
+struct Remembered {
+    place: AtomicUsize,
+    name: AtomicUsize,
+    number: AtomicU32,
+}
+
+impl Recent {
+    const_fn! {
+        pub(crate) fn new() -> Self {
+            Self(array_of![
+                Remembered { place: AtomicUsize::new(0), name: AtomicUsize::new(0), number: AtomicU32::new(0) };
+                RECENT
+            ])
+        }
+    }
+
+    /// The number of a site; only for the thread whose memory it is.
+    #[inline]
+    pub(crate) fn number(&self, sites: &Sites, site: &Site) -> u16 {
+        let known = &self.0[site.hash() % RECENT];
+        let (place, name) = site.addresses();
+        if known.place.load(Ordering::Relaxed) == place && known.name.load(Ordering::Relaxed) == name {
+            return narrow(known.number.load(Ordering::Relaxed));
+        }
+        let number = sites.number(site);
+        // A refused spawn is to be counted each time.
+        if number != OTHERS {
+            known.place.store(place, Ordering::Relaxed);
+            known.name.store(name, Ordering::Relaxed);
+            known.number.store(number.into(), Ordering::Relaxed);
+        }
+        number
     }
 }
 
@@ -162,10 +229,11 @@ mod tests {
         let place = here();
         let names: Vec<&'static str> = (0..MAX_SITES + 10).map(|n| &*n.to_string().leak()).collect();
         let mut numbers: Vec<u16> = names.iter().map(|&name| sites.number(&Site { place, name: Some(name) })).collect();
-        assert_eq!(numbers.iter().filter(|&&number| number == OTHERS).count(), 11);
-        assert_eq!(sites.refused(), 11);
+        assert_eq!(numbers.iter().filter(|&&number| number == OTHERS).count(), 12);
+        assert_eq!(sites.refused(), 12);
         numbers.sort_unstable();
         numbers.dedup();
-        assert_eq!(numbers.len(), MAX_SITES);
+        assert_eq!(numbers.len(), usize::from(NOWHERE));
+        assert!(!numbers.contains(&NOWHERE));
     }
 }

@@ -1,12 +1,15 @@
 //! What one thread is doing, and what it alone counts: written by that thread's hooks, read by a watchdog. Separate
 //! because it belongs to the thread, not to any task or runtime.
 //!
-//! A slot's `sequence` is a sequence lock: odd while the thread writes the frame of a poll that starts, and two higher
-//! for every poll. The end of a poll writes `depth` alone.
+//! A slot's `state` is a sequence lock: the number of polls that the thread has started, and how many of them are going
+//! on. A poll that starts fills its frame first, above those that the state shows, and then changes the state; one that
+//! ends changes the state alone. So a reader that finds the same state before and after has read frames that belong to it.
 
-use crate::sync::{AtomicU32, AtomicU64, Once, Ordering, add, array_of, const_fn, fence};
+use crate::sync::{AtomicU32, AtomicU64, Once, Ordering, array_of, const_fn, fence};
 
-use super::pages::Reservation;
+use super::entry::{Origin, SITE_BITS};
+use super::pages::Places;
+use super::sites::{NOWHERE, Recent};
 use super::stats::Stats;
 
 /// How deep polls are followed that happen inside of other polls (`block_in_place`, then another runtime's `block_on`).
@@ -19,25 +22,75 @@ const TRIES: usize = 16;
 #[cfg(loom)]
 const TRIES: usize = 1;
 
-/// A frame without an entry: the task ended, or is untracked.
-pub(crate) const NO_ENTRY: u32 = u32::MAX;
-/// A frame without a site: the task is untracked.
-pub(crate) const NO_SITE: u32 = u32::MAX;
+/// Bits of a slot's state that count the polls that were started; those above count the ones that are going on.
+const POLLS_BITS: u32 = 48;
+const POLLS: u64 = (1 << POLLS_BITS) - 1;
+/// One poll that is going on, in a slot's state.
+const GOING_ON: u64 = 1 << POLLS_BITS;
 
 /// One poll that is going on.
 #[derive(Debug)]
 pub(crate) struct Frame {
-    pub(crate) task: AtomicU64,
-    /// The clock's milliseconds when it started.
-    pub(crate) started_ms: AtomicU64,
+    task: AtomicU64,
+    poll: AtomicU64,
     /// The counter when it started, if it is measured.
     pub(crate) counter: AtomicU64,
-    /// For how many polls it stands, 0 if it is not measured.
-    pub(crate) weight: AtomicU32,
-    pub(crate) entry: AtomicU32,
-    pub(crate) site: AtomicU32,
     /// The thread's allocated bytes when it started.
     pub(crate) allocated: AtomicU64,
+}
+
+/// What there is to know of a poll besides its task, in one word: the clock's milliseconds when it started (40 bits), the
+/// site (16 bits), and for how many polls it stands (8 bits; 0 if it is not measured).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Poll(u64);
+
+impl Poll {
+    /// A poll that is not measured, of a task of this origin.
+    #[inline]
+    pub(crate) fn unmeasured(started_ms: u64, origin: Origin) -> Self {
+        Self(started_ms << 24 | origin.site_bits())
+    }
+
+    /// A poll that stands for `weight` polls.
+    pub(crate) fn measured(started_ms: u64, origin: Origin, weight: u8) -> Self {
+        Self(Self::unmeasured(started_ms, origin).0 | u64::from(weight))
+    }
+
+    const UNTRACKED: Self = Self((NOWHERE as u64) << 8);
+
+    /// A poll of a task that the table does not know.
+    pub(crate) fn untracked(started_ms: u64) -> Self {
+        Self(started_ms << 24 | Self::UNTRACKED.0)
+    }
+
+    /// Whether it is not measured, and the clock has not moved on.
+    #[inline]
+    fn is_simple(self, now_ms: u64) -> bool {
+        self.0 & !SITE_BITS == now_ms << 24
+    }
+
+    #[inline]
+    pub(crate) fn started_ms(self) -> u64 {
+        self.0 >> 24
+    }
+
+    /// `None` if the task is untracked.
+    #[inline]
+    pub(crate) fn site(self) -> Option<u16> {
+        let site = self.site_bits();
+        (site != NOWHERE).then_some(site)
+    }
+
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "the 16 bits above the weight")]
+    fn site_bits(self) -> u16 {
+        (self.0 >> 8) as u16
+    }
+
+    #[inline]
+    pub(crate) fn weight(self) -> u64 {
+        self.0 & 0xff
+    }
 }
 
 impl Frame {
@@ -45,14 +98,28 @@ impl Frame {
         fn new() -> Self {
             Self {
                 task: AtomicU64::new(0),
-                started_ms: AtomicU64::new(0),
+                poll: AtomicU64::new(Poll::UNTRACKED.0),
                 counter: AtomicU64::new(0),
-                weight: AtomicU32::new(0),
-                entry: AtomicU32::new(NO_ENTRY),
-                site: AtomicU32::new(NO_SITE),
                 allocated: AtomicU64::new(0),
             }
         }
+    }
+
+    /// Makes it the frame of a poll.
+    #[inline]
+    pub(crate) fn fill(&self, task: u64, poll: Poll) {
+        self.task.store(task, Ordering::Relaxed);
+        self.poll.store(poll.0, Ordering::Relaxed);
+    }
+
+    #[inline]
+    pub(crate) fn task(&self) -> u64 {
+        self.task.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    pub(crate) fn poll(&self) -> Poll {
+        Poll(self.poll.load(Ordering::Relaxed))
     }
 }
 
@@ -60,17 +127,17 @@ impl Frame {
 #[derive(Debug)]
 #[repr(align(128))]
 pub(crate) struct Slot {
-    sequence: AtomicU64,
-    depth: AtomicU32,
-    /// Polls until the next one that is sampled.
-    pub(crate) countdown: AtomicU32,
+    /// How many polls the thread has started (48 bits), and how many of them are going on (16 bits).
+    state: AtomicU64,
+    /// The number of the next poll that is sampled.
+    next_sample: AtomicU64,
     /// For how many polls that one stands.
-    pub(crate) gap: AtomicU32,
+    gap: AtomicU32,
     random: AtomicU32,
     frames: [Frame; MAX_DEPTH],
-    pub(crate) reservation: Reservation,
-    pub(crate) spawned: AtomicU64,
-    pub(crate) finished: AtomicU64,
+    pub(crate) places: Places,
+    pub(crate) recent: Recent,
+    /// Time in polls; that of a poll inside of another is part of the other's.
     pub(crate) busy_ns: AtomicU64,
     /// Ends of tasks that the table does not know.
     pub(crate) unknown_ends: AtomicU64,
@@ -99,11 +166,10 @@ pub(crate) struct Thread {
 /// What the threads of one slot have counted since the start.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct SlotTotals {
-    pub(crate) spawned: u64,
-    pub(crate) finished: u64,
     pub(crate) polls: u64,
     /// Time in polls; that of a poll inside of another is part of the other's.
     pub(crate) busy_ns: u64,
+    /// Ends of tasks that the table does not know.
     pub(crate) unknown_ends: u64,
 }
 
@@ -126,15 +192,13 @@ impl Slot {
     const_fn! {
         pub(crate) fn new() -> Self {
             Self {
-                sequence: AtomicU64::new(0),
-                depth: AtomicU32::new(0),
-                countdown: AtomicU32::new(1),
+                state: AtomicU64::new(0),
+                next_sample: AtomicU64::new(0),
                 gap: AtomicU32::new(1),
                 random: AtomicU32::new(0),
                 frames: array_of![Frame::new(); MAX_DEPTH],
-                reservation: Reservation::new(),
-                spawned: AtomicU64::new(0),
-                finished: AtomicU64::new(0),
+                places: Places::new(),
+                recent: Recent::new(),
                 busy_ns: AtomicU64::new(0),
                 unknown_ends: AtomicU64::new(0),
                 stats: Stats::new(),
@@ -151,48 +215,92 @@ impl Slot {
         }
     }
 
-    /// Starts a poll: `write` fills its frame.
-    #[inline]
-    pub(crate) fn push(&self, write: impl FnOnce(&Frame)) {
-        let depth = self.depth.load(Ordering::Relaxed);
-        let sequence = self.sequence.load(Ordering::Relaxed);
-        self.sequence.store(sequence.wrapping_add(1), Ordering::Relaxed);
+    /// Starts a poll: `fill` fills its frame. Counts the poll that the frame was of before, and not this one: that costs
+    /// nothing, because its site need not be looked up, while this one's is still on the way from memory.
+    pub(crate) fn push(&self, fill: impl FnOnce(&Frame)) {
+        let state = self.state.load(Ordering::Relaxed);
+        self.count_last(depth(state));
+        // What is stored from here on is not seen with the state in which the last poll of this frame went on.
         fence(Ordering::Release);
-        if let Some(frame) = self.frames.get(depth as usize) {
-            write(frame);
+        if let Some(frame) = self.frames.get(depth(state)) {
+            fill(frame);
         }
-        self.depth.store(depth.wrapping_add(1), Ordering::Relaxed);
-        self.sequence.store(sequence.wrapping_add(2), Ordering::Release);
+        self.state.store(state.wrapping_add(GOING_ON + 1), Ordering::Release);
     }
 
-    /// Ends the innermost poll and gives its frame; `None` for one that was too deep or that never started.
+    /// Whether a poll may start by [`push_first`](Self::push_first): it is inside of no other, and not to be sampled.
     #[inline]
-    pub(crate) fn pop(&self) -> Option<&Frame> {
-        let depth = self.depth.load(Ordering::Relaxed).checked_sub(1)?;
-        self.depth.store(depth, Ordering::Release);
-        self.frames.get(depth as usize)
+    pub(crate) fn is_simple(&self) -> bool {
+        // With a poll going on, the state is higher than any number of a poll.
+        self.state.load(Ordering::Relaxed) < self.next_sample.load(Ordering::Relaxed)
     }
 
-    /// The frame of the innermost poll.
+    /// [`push`](Self::push) for a poll inside of no other.
+    #[inline]
+    pub(crate) fn push_first(&self, task: u64, poll: Poll) {
+        self.count_last(0);
+        fence(Ordering::Release);
+        self.frames[0].fill(task, poll);
+        self.state.store(self.state.load(Ordering::Relaxed).wrapping_add(GOING_ON + 1), Ordering::Release);
+    }
+
+    /// Counts the poll that a frame is of.
+    #[inline]
+    fn count_last(&self, depth: usize) {
+        if let Some(frame) = self.frames.get(depth) {
+            self.stats.count_poll(frame.poll().site_bits());
+        }
+    }
+
+    /// The polls at a site. While the thread starts one, it may miss that.
+    pub(crate) fn polls_at(&self, site: u16) -> u64 {
+        let uncounted = self.frames.iter().filter(|frame| frame.poll().site() == Some(site)).count();
+        self.stats.polls(site) + uncounted as u64
+    }
+
+    /// Ends a poll that is inside of no other and not measured, if the clock has not moved on.
+    #[inline]
+    pub(crate) fn pop_simple(&self, now_ms: u64) -> bool {
+        let state = self.state.load(Ordering::Relaxed);
+        let is_simple = state >> POLLS_BITS == 1 && self.frames[0].poll().is_simple(now_ms);
+        if is_simple {
+            self.state.store(state - GOING_ON, Ordering::Release);
+        }
+        is_simple
+    }
+
+    /// Ends the innermost poll.
+    #[inline]
+    pub(crate) fn pop(&self) {
+        let state = self.state.load(Ordering::Relaxed);
+        // A poll that ends without having started is another runtime's, of which only some hooks are lens's.
+        if state >= GOING_ON {
+            self.state.store(state - GOING_ON, Ordering::Release);
+        }
+    }
+
+    /// The frame of the innermost poll; `None` if there is none, or if it is too deep.
     #[inline]
     pub(crate) fn top(&self) -> Option<&Frame> {
-        let depth = self.depth.load(Ordering::Relaxed).checked_sub(1)?;
-        self.frames.get(depth as usize)
+        self.frames.get(depth(self.state.load(Ordering::Relaxed)).checked_sub(1)?)
     }
 
     /// Whether the innermost poll happens inside of another.
     #[inline]
     pub(crate) fn is_nested(&self) -> bool {
-        self.depth.load(Ordering::Relaxed) > 1
+        depth(self.state.load(Ordering::Relaxed)) > 1
     }
 
-    /// What the slot's threads have counted. What finished is read before what was spawned, so that their difference is
-    /// not negative when a task is spawned and ends in between.
+    /// How many polls the thread has started.
+    #[inline]
+    pub(crate) fn polls(&self) -> u64 {
+        self.state.load(Ordering::Relaxed) & POLLS
+    }
+
+    /// What the thread has counted besides its sites.
     pub(crate) fn totals(&self) -> SlotTotals {
         SlotTotals {
-            finished: self.finished.load(Ordering::Acquire),
-            spawned: self.spawned.load(Ordering::Relaxed),
-            polls: self.sequence.load(Ordering::Relaxed) / 2,
+            polls: self.polls(),
             busy_ns: self.busy_ns.load(Ordering::Relaxed),
             unknown_ends: self.unknown_ends.load(Ordering::Relaxed),
         }
@@ -201,26 +309,11 @@ impl Slot {
     /// What the thread is polling, innermost first; nothing if it polls nothing or changed what it does all the time.
     pub(crate) fn running(&self) -> Vec<Running> {
         for _ in 0..TRIES {
-            let sequence = self.sequence.load(Ordering::Acquire);
-            if sequence % 2 == 1 {
-                std::hint::spin_loop();
-                continue;
-            }
-            let depth = self.depth.load(Ordering::Relaxed) as usize;
-            let mut running: Vec<Running> = self
-                .frames
-                .iter()
-                .take(depth)
-                .map(|frame| Running {
-                    task: frame.task.load(Ordering::Relaxed),
-                    site: u16::try_from(frame.site.load(Ordering::Relaxed)).ok(),
-                    poll: sequence / 2,
-                    started_ms: frame.started_ms.load(Ordering::Relaxed),
-                    depth,
-                })
-                .collect();
+            let state = self.state.load(Ordering::Acquire);
+            let depth = depth(state);
+            let mut running: Vec<Running> = self.frames.iter().take(depth).map(|frame| frame.running(state)).collect();
             fence(Ordering::Acquire);
-            if self.sequence.load(Ordering::Relaxed) == sequence {
+            if self.state.load(Ordering::Relaxed) == state {
                 running.reverse();
                 return running;
             }
@@ -228,17 +321,24 @@ impl Slot {
         Vec::new()
     }
 
-    /// A number between 8 and 24: after how many polls to sample again. Not a fixed number, which would always hit the
-    /// same of tasks that are polled in turns.
-    #[inline]
-    pub(crate) fn next_gap(&self) -> u32 {
+    /// For how many polls the next one stands, if its turn has come to be sampled: one in 32 to 95. Not a fixed number,
+    /// which would always hit the same of tasks that are polled in turns.
+    #[expect(clippy::cast_possible_truncation, reason = "a gap is at most 95")]
+    pub(crate) fn sample(&self) -> u8 {
+        if self.polls() < self.next_sample.load(Ordering::Relaxed) {
+            return 0;
+        }
         // xorshift32; a seed of 0 would stay 0.
         let mut random = self.random.load(Ordering::Relaxed) | 1;
         random ^= random << 13;
         random ^= random >> 17;
         random ^= random << 5;
         self.random.store(random, Ordering::Relaxed);
-        8 + (random >> 16) % 17
+        let next = 32 + (random >> 26);
+        self.next_sample.store(self.polls() + u64::from(next), Ordering::Relaxed);
+        let gap = self.gap.load(Ordering::Relaxed);
+        self.gap.store(next, Ordering::Relaxed);
+        gap as u8
     }
 
     /// What is known of the thread.
@@ -262,7 +362,12 @@ impl Slot {
 
     /// Leaves the slot to the next thread that starts. What it counted stays counted.
     pub(crate) fn give_back(&self) {
-        self.depth.store(0, Ordering::Relaxed);
+        for (depth, frame) in self.frames.iter().enumerate() {
+            self.count_last(depth);
+            frame.fill(0, Poll::UNTRACKED);
+        }
+        // A thread that a hook's panic has ended may have left polls.
+        self.state.store(self.state.load(Ordering::Relaxed) & POLLS, Ordering::Release);
         self.thread.os_id.store(0, Ordering::Relaxed);
         self.thread.taken.store(0, Ordering::Release);
     }
@@ -356,8 +461,19 @@ impl Slots {
     }
 }
 
-/// Counts a spawn in the thread's total.
 #[inline]
-pub(crate) fn count(counter: &AtomicU64) {
-    add(counter, 1);
+fn depth(state: u64) -> usize {
+    (state >> POLLS_BITS) as usize
+}
+
+impl Frame {
+    fn running(&self, state: u64) -> Running {
+        Running {
+            task: self.task(),
+            site: self.poll().site(),
+            poll: state & POLLS,
+            started_ms: self.poll().started_ms(),
+            depth: depth(state),
+        }
+    }
 }

@@ -16,22 +16,38 @@ pub(crate) const LIFETIME_BUCKETS: usize = 32;
 /// Sites whose counters are allocated at once.
 const CHUNK: usize = 8;
 
-/// One thread's counters of all sites, allocated for the sites that the thread meets.
+/// One thread's counters of all sites.
 #[derive(Debug)]
-pub(crate) struct Stats([Once<[SiteStats; CHUNK]>; MAX_SITES / CHUNK]);
+pub(crate) struct Stats {
+    /// Polls, by the site's number: what every poll writes is found without following a pointer.
+    polls: [AtomicU64; MAX_SITES],
+    /// The rest, allocated for the sites that the thread meets.
+    sites: [Once<[SiteStats; CHUNK]>; MAX_SITES / CHUNK],
+}
 
 impl Stats {
     const_fn! {
         pub(crate) fn new() -> Self {
-            Self(array_of![Once::new(); MAX_SITES / CHUNK])
+            Self { polls: array_of![AtomicU64::new(0); MAX_SITES], sites: array_of![Once::new(); MAX_SITES / CHUNK] }
         }
+    }
+
+    /// Counts a poll at a site.
+    #[inline]
+    pub(crate) fn count_poll(&self, site: u16) {
+        add(&self.polls[usize::from(site) % MAX_SITES], 1);
+    }
+
+    /// The polls at a site.
+    pub(crate) fn polls(&self, site: u16) -> u64 {
+        self.polls[usize::from(site) % MAX_SITES].load(Ordering::Relaxed)
     }
 
     /// The counters of a site; only for the thread that owns them.
     #[inline]
     pub(crate) fn of(&self, site: u16) -> &SiteStats {
         let site = usize::from(site) % MAX_SITES;
-        let chunk = &self.0[site / CHUNK];
+        let chunk = &self.sites[site / CHUNK];
         let counters = match chunk.get() {
             Some(counters) => counters,
             None => chunk.get_or_set(|| Box::new(array_of![SiteStats::new(); CHUNK])),
@@ -42,11 +58,11 @@ impl Stats {
     /// The counters of a site, if the thread has met it.
     pub(crate) fn met(&self, site: u16) -> Option<&SiteStats> {
         let site = usize::from(site) % MAX_SITES;
-        Some(&self.0[site / CHUNK].get()?[site % CHUNK])
+        Some(&self.sites[site / CHUNK].get()?[site % CHUNK])
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.0.iter().filter(|chunk| chunk.get().is_some()).count() * size_of::<[SiteStats; CHUNK]>()
+        self.sites.iter().filter(|chunk| chunk.get().is_some()).count() * size_of::<[SiteStats; CHUNK]>()
     }
 }
 
@@ -54,15 +70,12 @@ impl Stats {
 #[derive(Debug)]
 #[repr(align(64))]
 pub(crate) struct SiteStats {
-    pub(crate) polls: AtomicU64,
-    /// How many of the next polls are measured in any case.
-    pub(crate) measured_left: AtomicU32,
-    longest: AtomicU32,
+    pub(crate) spawned: AtomicU64,
     busy_ns: AtomicU64,
     allocated: AtomicU64,
-    pub(crate) spawned: AtomicU64,
-    pub(crate) finished: AtomicU64,
+    longest: AtomicU32,
     poll_times: [AtomicU64; POLL_BUCKETS],
+    /// Together they are the tasks that ended.
     lifetimes: [AtomicU64; LIFETIME_BUCKETS],
 }
 
@@ -70,13 +83,10 @@ impl SiteStats {
     const_fn! {
         fn new() -> Self {
             Self {
-                polls: AtomicU64::new(0),
-                measured_left: AtomicU32::new(0),
-                longest: AtomicU32::new(0),
+                spawned: AtomicU64::new(0),
                 busy_ns: AtomicU64::new(0),
                 allocated: AtomicU64::new(0),
-                spawned: AtomicU64::new(0),
-                finished: AtomicU64::new(0),
+                longest: AtomicU32::new(0),
                 poll_times: array_of![AtomicU64::new(0); POLL_BUCKETS],
                 lifetimes: array_of![AtomicU64::new(0); LIFETIME_BUCKETS],
             }
@@ -84,7 +94,6 @@ impl SiteStats {
     }
 
     /// Charges a poll of `ns` that stands for `weight` polls.
-    #[inline]
     pub(crate) fn charge(&self, ns: u64, weight: u64) {
         add(&self.busy_ns, ns * weight);
         longest(&self.longest, ns);
@@ -99,7 +108,6 @@ impl SiteStats {
     /// Counts a task that ended after `ms`.
     #[inline]
     pub(crate) fn finish(&self, ms: u64) {
-        add(&self.finished, 1);
         add(&self.lifetimes[lifetime_bucket(ms)], 1);
     }
 }
@@ -126,9 +134,8 @@ pub(crate) struct Counts {
 impl Counts {
     /// Adds what one thread counted.
     pub(crate) fn add(&mut self, stats: &SiteStats) {
-        self.polls += stats.polls.load(Ordering::Relaxed);
         self.busy_ns += stats.busy_ns.load(Ordering::Relaxed);
-        self.finished += stats.finished.load(Ordering::Relaxed);
+        self.finished += stats.lifetimes.iter().map(|count| count.load(Ordering::Relaxed)).sum::<u64>();
         self.spawned += stats.spawned.load(Ordering::Relaxed);
     }
 }

@@ -123,23 +123,24 @@ enum SitesBy {
 }
 
 fn list(state: &View<'_, TasksState>, arguments: List) -> Result<Vec<TaskRow>, CallError> {
-    let wanted = wanted_sites(state, arguments.site.as_deref());
+    let tasks = state.tasks();
+    let site = arguments.site.as_deref();
+    let wanted: Option<Vec<bool>> = site.map(|text| tasks.places.iter().map(|place| place.contains(text)).collect());
     let min_age_ms = arguments.min_age.map_or(0, |age| u64::try_from(age.0.as_millis()).unwrap_or(u64::MAX));
     let is_wanted = |task: &Row| {
         wanted.as_ref().is_none_or(|wanted| wanted.get(usize::from(task.origin.site())).is_some_and(|&is| is))
-            && state.at_ms.saturating_sub(task.origin.spawned_ms()) >= min_age_ms
+            && tasks.at_ms.saturating_sub(task.origin.spawned_ms()) >= min_age_ms
             && arguments
                 .state
-                .is_none_or(|wanted| (wanted == TaskState::Running) == state.running_since(task.id).is_some())
+                .is_none_or(|wanted| (wanted == TaskState::Running) == tasks.running_since(task.id).is_some())
     };
-    let tasks = state.tasks.iter().map(|task| &task.0).filter(|task| is_wanted(task));
-    let oldest = greatest(tasks, arguments.limit, |task| u64::MAX - task.id);
+    let oldest = greatest(tasks.iter().filter(|task| is_wanted(task)), arguments.limit, |task| u64::MAX - task.id);
     Ok(oldest.into_iter().map(|task| TaskRow::of(state, task)).collect())
 }
 
 fn get(state: &View<'_, TasksState>, Get { id }: Get) -> Result<TaskRow, CallError> {
-    match state.tasks.iter().find(|task| task.0.id == id) {
-        Some(task) => Ok(TaskRow::of(state, &task.0)),
+    match state.tasks().iter().find(|task| task.id == id) {
+        Some(task) => Ok(TaskRow::of(state, task)),
         None => Err(CallError::NotFound {
             name: id.to_string(),
             message: format!(
@@ -151,19 +152,20 @@ fn get(state: &View<'_, TasksState>, Get { id }: Get) -> Result<TaskRow, CallErr
 }
 
 fn top(state: &View<'_, TasksState>, Top { limit, by }: Top) -> Result<Vec<TaskRow>, CallError> {
-    let idle_ms = |task: &Row| match state.running_since(task.id) {
+    let tasks = state.tasks();
+    let idle_ms = |task: &Row| match tasks.running_since(task.id) {
         Some(_) => 0,
-        None => state.at_ms.saturating_sub(task.last_poll_ms),
+        None => tasks.at_ms.saturating_sub(task.last_poll_ms),
     };
     let key = |task: &Row| match by {
         TopBy::Busy => task.busy_ns,
         TopBy::Polls => task.polls,
         // The bits of floats that are not negative are ordered as the floats are.
         TopBy::LongestPoll => task.longest_ns.to_bits().into(),
-        TopBy::Age => state.at_ms.saturating_sub(task.origin.spawned_ms()),
+        TopBy::Age => tasks.at_ms.saturating_sub(task.origin.spawned_ms()),
         TopBy::Idle => idle_ms(task),
     };
-    let most = greatest(state.tasks.iter().map(|task| &task.0), limit, |task| key(task));
+    let most = greatest(tasks.iter(), limit, |task| key(task));
     Ok(most.into_iter().map(|task| TaskRow::of(state, task)).collect())
 }
 
@@ -177,17 +179,6 @@ fn sites(state: &View<'_, TasksState>, arguments: Sites) -> Result<Vec<SiteRow>,
         SitesBy::LongestPoll => site.longest_ns.to_bits().into(),
     };
     let used = state.sites.iter().filter(|site| site.spawned > 0 || site.live > 0);
-    let wanted = used.filter(|site| arguments.site.as_deref().is_none_or(|text| is_at(site, text)));
+    let wanted = used.filter(|site| arguments.site.as_deref().is_none_or(|text| site.at.contains(text)));
     Ok(greatest(wanted, arguments.limit, |site| key(site)).into_iter().map(SiteRow::of).collect())
-}
-
-/// For each number of a site, whether it is wanted; `None` if all are.
-fn wanted_sites(state: &TasksState, text: Option<&str>) -> Option<Vec<bool>> {
-    let text = text?;
-    let is_wanted = |site: &u16| state.sites.get(usize::from(*site)).is_some_and(|site| is_at(site, text));
-    Some(state.site_of.iter().map(is_wanted).collect())
-}
-
-fn is_at(site: &Site, text: &str) -> bool {
-    [&site.place, &site.name].into_iter().flatten().any(|known| known.contains(text))
 }

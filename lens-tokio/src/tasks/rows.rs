@@ -130,16 +130,17 @@ pub struct Count {
 
 impl TaskRow {
     pub(crate) fn of(state: &TasksState, task: &Row) -> Self {
-        let site = state.site(task);
-        let since = state.running_since(task.id);
-        let until_now = |from: u64| millis(state.at_ms.saturating_sub(from));
+        let tasks = state.tasks();
+        let place = tasks.place(task);
+        let since = tasks.running_since(task.id);
+        let until_now = |from: u64| millis(tasks.at_ms.saturating_sub(from));
         Self {
             id: task.id,
             parent: Some(task.parent).filter(|&parent| parent != 0),
-            place: site.and_then(|site| site.place.clone()),
-            name: site.and_then(|site| site.name.clone()),
+            place: place.and_then(|place| place.place.clone()),
+            name: place.and_then(|place| place.name.clone()),
             runtime: state.runtime(task).map(str::to_owned),
-            owner: owner(site),
+            owner: owner(place.is_some_and(|place| place.is_lens)),
             state: if since.is_some() { TaskState::Running } else { TaskState::Idle },
             running_ms: since.map(until_now),
             age_ms: until_now(task.origin.spawned_ms()),
@@ -159,9 +160,9 @@ impl SiteRow {
         };
         let polls_measured: u64 = site.poll_times.iter().sum();
         Self {
-            place: site.place.clone(),
-            name: site.name.clone(),
-            owner: owner(Some(site)),
+            place: site.at.place.clone(),
+            name: site.at.name.clone(),
+            owner: owner(site.at.is_lens),
             live: site.live,
             spawned_total: site.spawned,
             finished_total: site.finished,
@@ -185,9 +186,9 @@ impl SiteRow {
 impl Count {
     pub(crate) fn of(state: &TasksState) -> Self {
         Self {
-            live: state.tasks.len() as u64,
-            own: state.sites.iter().filter(|site| site.is_lens).map(|site| site.live).sum(),
-            running: state.running.len() as u64,
+            live: state.totals.spawned.saturating_sub(state.totals.finished),
+            own: state.sites.iter().filter(|site| site.at.is_lens).map(|site| site.live).sum(),
+            running: state.totals.running,
             spawned_total: state.totals.spawned,
             finished_total: state.totals.finished,
             polls_total: state.totals.polls,
@@ -199,8 +200,8 @@ impl Count {
     }
 }
 
-fn owner(site: Option<&Site>) -> Owner {
-    if site.is_some_and(|site| site.is_lens) { Owner::Lens } else { Owner::Service }
+fn owner(is_lens: bool) -> Owner {
+    if is_lens { Owner::Lens } else { Owner::Service }
 }
 
 /// The bucket in which a share of `percent` of the distribution is reached; `None` for an empty one.

@@ -1,31 +1,60 @@
-//! The frozen copy of the task table: what every function of the skill is a function of, and what a capture saves.
+//! The frozen reading of the task table: what every function of the skill is a function of, and what a capture saves.
+//!
+//! It has two parts. Sites and totals are read when the skill is collected; the tasks are copied when a function first
+//! asks for one, because copying a million takes 20 ms and `sites()` needs none. Each part is of one instant.
 
 use std::collections::HashMap;
+use std::fmt;
+use std::sync::OnceLock;
 use std::time::Instant;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::instrument::BUILDERS;
 use crate::table::Table;
 use crate::table::entry::{Origin, Row};
+use crate::table::slot::Slot;
 
 use super::place::{is_lens, place};
 use super::rates::Samples;
 
-/// All tasks of an instant. Strings are kept once a site, not once a task.
+/// All tasks, and what was counted at each spawn site. Strings are kept once a site, not once a task.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct TasksState {
+    tasks: Lazy,
+    pub(crate) sites: Vec<Site>,
+    /// The names of the runtimes, by the number of their builder.
+    runtimes: Vec<Option<String>>,
+    pub(crate) totals: Totals,
+}
+
+/// The tasks, copied when they are first asked for.
+struct Lazy {
+    /// `None` if they were read from a file.
+    table: Option<&'static Table>,
+    copied: OnceLock<Tasks>,
+}
+
+/// All tasks of an instant.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Tasks {
     /// The instant, in milliseconds of the table's clock.
     pub(crate) at_ms: u64,
-    pub(crate) tasks: Vec<Task>,
+    rows: Vec<Task>,
     /// The polls that were going on, ordered by task.
-    pub(crate) running: Vec<Running>,
-    pub(crate) sites: Vec<Site>,
-    /// Which of the sites a number of a task's origin means: several numbers may be one place.
-    pub(crate) site_of: Vec<u16>,
-    /// The names of the runtimes, by the number of their builder.
-    pub(crate) runtimes: Vec<Option<String>>,
-    pub(crate) totals: Totals,
+    running: Vec<Running>,
+    /// Where they were spawned, by the site's number in their origin.
+    pub(crate) places: Vec<Place>,
+}
+
+/// Where tasks were spawned, and under which name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(crate) struct Place {
+    /// `None` for the tasks of all sites for which there was no number.
+    pub(crate) place: Option<String>,
+    pub(crate) name: Option<String>,
+    /// Whether lens itself spawns here.
+    pub(crate) is_lens: bool,
 }
 
 /// A live task. Eight numbers on the wire: there may be a million of them.
@@ -67,12 +96,9 @@ pub(crate) struct Running {
 /// A spawn site.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Site {
-    /// `None` for the tasks of all sites for which there was no number.
-    pub(crate) place: Option<String>,
-    pub(crate) name: Option<String>,
-    /// Whether lens itself spawns here.
-    pub(crate) is_lens: bool,
-    /// Tasks of the copy that were spawned here.
+    #[serde(flatten)]
+    pub(crate) at: Place,
+    /// Tasks that were spawned here and have not ended.
     pub(crate) live: u64,
     pub(crate) spawned: u64,
     pub(crate) finished: u64,
@@ -99,6 +125,7 @@ pub(crate) struct Rates {
 pub(crate) struct Totals {
     pub(crate) spawned: u64,
     pub(crate) finished: u64,
+    pub(crate) running: u64,
     pub(crate) polls: u64,
     pub(crate) busy_ns: u64,
     pub(crate) unknown_ends: u64,
@@ -107,50 +134,57 @@ pub(crate) struct Totals {
 }
 
 impl TasksState {
-    /// Copies the table as of now.
-    pub(crate) fn freeze(table: &Table, samples: &Samples, now: Instant) -> Self {
-        let at_ms = table.clock.exact_ms();
-        let mut totals =
-            Totals { untracked: table.pages().untracked(), unplaced: table.sites.refused(), ..Totals::default() };
-        let mut running = Vec::new();
-        for slot in table.slots.iter() {
-            let counts = slot.totals();
-            totals.finished += counts.finished;
-            totals.spawned += counts.spawned;
-            totals.polls += counts.polls;
-            totals.busy_ns += counts.busy_ns;
-            totals.unknown_ends += counts.unknown_ends;
-            running.extend(
-                slot.running().into_iter().map(|poll| Running { task: poll.task, started_ms: poll.started_ms }),
-            );
-        }
-        running.sort_by_key(|poll| poll.task);
-
-        let live = usize::try_from(totals.spawned.saturating_sub(totals.finished)).unwrap_or(0);
-        let mut tasks = Vec::with_capacity(live);
-        let mut live_at: Vec<u64> = vec![0; table.sites.numbers().count()];
-        table.for_each(|row| {
-            let site = usize::from(row.origin.site());
-            // A site that is newer than this copy.
-            if site >= live_at.len() {
-                live_at.resize(site + 1, 0);
-            }
-            live_at[site] += 1;
-            tasks.push(Task(row));
-        });
+    /// Reads the table as of now.
+    pub(crate) fn freeze(table: &'static Table, samples: &Samples, now: Instant) -> Self {
+        let counts = table.all_counts();
+        let totals = Totals {
+            spawned: counts.spawned,
+            finished: counts.finished,
+            running: table.slots.iter().map(|slot| slot.running().len() as u64).sum(),
+            polls: counts.polls,
+            busy_ns: counts.busy_ns,
+            unknown_ends: table.slots.iter().map(|slot| slot.totals().unknown_ends).sum(),
+            untracked: table.pages().untracked(),
+            unplaced: table.sites.refused(),
+        };
         let runtimes = (0..=u8::MAX).map(|number| BUILDERS.name(number).map(str::to_owned)).collect();
-        let (sites, site_of) = sites(table, samples, now, &live_at);
-        Self { at_ms, tasks, running, sites, site_of, runtimes, totals }
+        let tasks = Lazy { table: Some(table), copied: OnceLock::new() };
+        Self { tasks, sites: sites(table, samples, now), runtimes, totals }
     }
 
-    /// The site of a task.
-    pub(crate) fn site(&self, task: &Row) -> Option<&Site> {
-        self.sites.get(usize::from(*self.site_of.get(usize::from(task.origin.site()))?))
+    /// The tasks; copied now if they were not yet.
+    pub(crate) fn tasks(&self) -> &Tasks {
+        self.tasks.get()
     }
 
     /// The name of a task's runtime.
     pub(crate) fn runtime(&self, task: &Row) -> Option<&str> {
         self.runtimes.get(usize::from(task.origin.builder()))?.as_deref()
+    }
+}
+
+impl Tasks {
+    fn copy(table: &Table) -> Self {
+        let at_ms = table.clock.exact_ms();
+        let polls = table.slots.iter().flat_map(Slot::running);
+        let mut running: Vec<_> = polls.map(|poll| Running { task: poll.task, started_ms: poll.started_ms }).collect();
+        running.sort_by_key(|poll| poll.task);
+        let counts = table.all_counts();
+        let live = usize::try_from(counts.spawned.saturating_sub(counts.finished)).unwrap_or(0);
+        let mut rows = Vec::with_capacity(live);
+        table.for_each(|row| rows.push(Task(row)));
+        let places = table.sites.numbers().map(|site| Place::of(table, site)).collect();
+        Self { at_ms, rows, running, places }
+    }
+
+    /// Every task.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Row> {
+        self.rows.iter().map(|task| &task.0)
+    }
+
+    /// Where the task was spawned.
+    pub(crate) fn place(&self, task: &Row) -> Option<&Place> {
+        self.places.get(usize::from(task.origin.site()))
     }
 
     /// When the task's poll started that was going on.
@@ -160,34 +194,65 @@ impl TasksState {
     }
 }
 
-/// The sites of the table, those of one place and name put together, and which of them each number means.
-fn sites(table: &Table, samples: &Samples, now: Instant, live: &[u64]) -> (Vec<Site>, Vec<u16>) {
-    let mut sites: Vec<Site> = Vec::new();
-    let mut known: HashMap<(Option<String>, Option<&'static str>), u16> = HashMap::new();
-    let mut site_of = Vec::with_capacity(live.len());
-    for (number, &live) in (0u16..).zip(live) {
-        let site = table.sites.get(number);
-        let key = (site.map(|site| place(site.place)), site.and_then(|site| site.name));
-        let at = *known.entry(key).or_insert_with_key(|(place, name)| {
-            sites.push(Site {
-                place: place.clone(),
-                name: name.map(str::to_owned),
-                is_lens: site.is_some_and(|site| is_lens(site.place)),
-                ..Site::default()
-            });
-            u16::try_from(sites.len() - 1).unwrap_or(u16::MAX)
-        });
-        site_of.push(at);
-        sites[usize::from(at)].add(table, samples, now, number, live);
+impl Lazy {
+    fn get(&self) -> &Tasks {
+        self.copied.get_or_init(|| match self.table {
+            Some(table) => Tasks::copy(table),
+            // One that was read from a file is always filled.
+            None => Tasks { at_ms: 0, rows: Vec::new(), running: Vec::new(), places: Vec::new() },
+        })
     }
-    (sites, site_of)
+}
+
+impl fmt::Debug for Lazy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Lazy").field(&self.copied.get().map(|tasks| tasks.rows.len())).finish()
+    }
+}
+
+impl Serialize for Lazy {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.get().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Lazy {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Tasks::deserialize(deserializer).map(|tasks| Self { table: None, copied: OnceLock::from(tasks) })
+    }
+}
+
+impl Place {
+    fn of(table: &Table, site: u16) -> Self {
+        let Some(site) = table.sites.get(site) else { return Self::default() };
+        Self { place: Some(place(site.place)), name: site.name.map(str::to_owned), is_lens: is_lens(site.place) }
+    }
+
+    /// Whether the place or the name contains this text.
+    pub(crate) fn contains(&self, text: &str) -> bool {
+        [&self.place, &self.name].into_iter().flatten().any(|known| known.contains(text))
+    }
+}
+
+/// The sites of the table, those of one place and name put together.
+fn sites(table: &Table, samples: &Samples, now: Instant) -> Vec<Site> {
+    let mut sites: Vec<Site> = Vec::new();
+    let mut known: HashMap<Place, usize> = HashMap::new();
+    for number in table.sites.numbers() {
+        let at = *known.entry(Place::of(table, number)).or_insert_with_key(|place| {
+            sites.push(Site { at: place.clone(), ..Site::default() });
+            sites.len() - 1
+        });
+        sites[at].add(table, samples, now, number);
+    }
+    sites
 }
 
 impl Site {
-    fn add(&mut self, table: &Table, samples: &Samples, now: Instant, number: u16, live: u64) {
+    fn add(&mut self, table: &Table, samples: &Samples, now: Instant, number: u16) {
         let counts = table.counts(number);
         let distributions = table.distributions(number);
-        self.live += live;
+        self.live += counts.spawned.saturating_sub(counts.finished);
         self.spawned += counts.spawned;
         self.finished += counts.finished;
         self.polls += counts.polls;

@@ -4,7 +4,7 @@ use loom::sync::Arc;
 use loom::thread;
 
 use crate::table::entry::Origin;
-use crate::table::pages::{Pages, Reservation, Spawned};
+use crate::table::pages::{Pages, Places, Spawned};
 
 fn origin(site: u16) -> Origin {
     Origin::new(7, site, 0)
@@ -15,6 +15,14 @@ fn live(pages: &Pages) -> Vec<u64> {
     pages.for_each(|row| ids.push(row.id));
     ids.sort_unstable();
     ids
+}
+
+/// Ends a task in a thread that then has no more to do.
+fn end(pages: &Pages, id: u64) -> bool {
+    let places = Places::new();
+    let is_known = pages.remove(&places, id).is_some();
+    pages.give_back(&places);
+    is_known
 }
 
 /// Explores everything that two threads can do, or three with this many forced changes of thread.
@@ -29,10 +37,10 @@ fn an_end_before_its_spawn_leaves_no_task() {
     model(|| {
         let pages = Arc::new(Pages::new());
         let other = Arc::clone(&pages);
-        let end = thread::spawn(move || other.remove(5).is_some());
-        let reservation = Reservation::new();
-        let spawned = pages.insert(&reservation, 5, 1, origin(3));
-        let removed = end.join().unwrap();
+        let ender = thread::spawn(move || end(&other, 5));
+        let places = Places::new();
+        let spawned = pages.insert(&places, 5, 1, origin(3), 0);
+        let removed = ender.join().unwrap();
         assert!(live(&pages).is_empty());
         // One of the two took it out, never both.
         assert_eq!(spawned == Spawned::Live, removed, "{spawned:?}");
@@ -46,17 +54,17 @@ fn a_page_that_two_threads_open_at_once_keeps_both_tasks() {
         let pages = Arc::new(Pages::new());
         let other = Arc::clone(&pages);
         let one = thread::spawn(move || {
-            let reservation = Reservation::new();
-            assert_eq!(other.insert(&reservation, 4, 0, origin(1)), Spawned::Live);
-            other.give_back(&reservation);
+            let places = Places::new();
+            assert_eq!(other.insert(&places, 4, 0, origin(1), 0), Spawned::Live);
+            other.give_back(&places);
         });
-        let reservation = Reservation::new();
-        assert_eq!(pages.insert(&reservation, 5, 0, origin(2)), Spawned::Live);
-        pages.give_back(&reservation);
+        let places = Places::new();
+        assert_eq!(pages.insert(&places, 5, 0, origin(2), 0), Spawned::Live);
+        pages.give_back(&places);
         one.join().unwrap();
         assert_eq!(live(&pages), [4, 5]);
-        assert_eq!(pages.remove(4).map(|(_, origin)| origin.site()), Some(1));
-        assert_eq!(pages.remove(5).map(|(_, origin)| origin.site()), Some(2));
+        assert_eq!(pages.remove(&places, 4).map(Origin::site), Some(1));
+        assert_eq!(pages.remove(&places, 5).map(Origin::site), Some(2));
         assert!(live(&pages).is_empty());
     });
 }
@@ -65,17 +73,17 @@ fn a_page_that_two_threads_open_at_once_keeps_both_tasks() {
 fn a_page_is_recycled_by_whoever_empties_it_and_used_again() {
     model(|| {
         let pages = Arc::new(Pages::new());
-        let reservation = Reservation::new();
-        assert_eq!(pages.insert(&reservation, 4, 0, origin(1)), Spawned::Live);
-        assert_eq!(pages.insert(&reservation, 5, 0, origin(1)), Spawned::Live);
+        let places = Places::new();
+        assert_eq!(pages.insert(&places, 4, 0, origin(1), 0), Spawned::Live);
+        assert_eq!(pages.insert(&places, 5, 0, origin(1), 0), Spawned::Live);
         let other = Arc::clone(&pages);
-        let end = thread::spawn(move || other.remove(4).is_some());
-        assert!(pages.remove(5).is_some());
+        let ender = thread::spawn(move || end(&other, 4));
+        assert!(end(&pages, 5));
         // Both pages that there are, whether the first is already free or not.
-        assert_eq!(pages.insert(&reservation, 6, 0, origin(2)), Spawned::Live);
-        assert!(end.join().unwrap());
-        pages.give_back(&reservation);
-        assert_eq!(pages.insert(&reservation, 8, 0, origin(2)), Spawned::Live);
+        assert_eq!(pages.insert(&places, 6, 0, origin(2), 0), Spawned::Live);
+        assert!(ender.join().unwrap());
+        pages.give_back(&places);
+        assert_eq!(pages.insert(&places, 8, 0, origin(2), 0), Spawned::Live);
         assert_eq!(live(&pages), [6, 8]);
         assert_eq!(pages.pages(), 2);
     });
@@ -85,28 +93,28 @@ fn a_page_is_recycled_by_whoever_empties_it_and_used_again() {
 fn ends_in_two_threads_and_a_spawn_leave_the_free_list_whole() {
     model(|| {
         let pages = Arc::new(Pages::new());
-        let reservation = Reservation::new();
-        assert_eq!(pages.insert(&reservation, 2, 0, origin(1)), Spawned::Live);
-        assert_eq!(pages.insert(&reservation, 4, 0, origin(1)), Spawned::Live);
-        pages.give_back(&reservation);
+        let places = Places::new();
+        assert_eq!(pages.insert(&places, 2, 0, origin(1), 0), Spawned::Live);
+        assert_eq!(pages.insert(&places, 4, 0, origin(1), 0), Spawned::Live);
+        pages.give_back(&places);
         let ends: Vec<_> = [2, 4]
             .into_iter()
             .map(|id| {
                 let pages = Arc::clone(&pages);
-                thread::spawn(move || pages.remove(id).is_some())
+                thread::spawn(move || end(&pages, id))
             })
             .collect();
-        let spawned = pages.insert(&reservation, 6, 0, origin(2));
-        for end in ends {
-            assert!(end.join().unwrap());
+        let spawned = pages.insert(&places, 6, 0, origin(2), 0);
+        for ender in ends {
+            assert!(ender.join().unwrap());
         }
         // While both pages are still taken there is no room.
         assert_eq!(live(&pages), if spawned == Spawned::Live { vec![6] } else { vec![] });
-        pages.give_back(&reservation);
-        let _ = pages.remove(6);
+        pages.give_back(&places);
+        let _ = end(&pages, 6);
         // Both pages are free: two tasks of different pages fit.
-        assert_eq!(pages.insert(&reservation, 8, 0, origin(3)), Spawned::Live);
-        assert_eq!(pages.insert(&reservation, 10, 0, origin(3)), Spawned::Live);
+        assert_eq!(pages.insert(&places, 8, 0, origin(3), 0), Spawned::Live);
+        assert_eq!(pages.insert(&places, 10, 0, origin(3), 0), Spawned::Live);
         assert_eq!(live(&pages), [8, 10]);
     });
 }
@@ -115,11 +123,11 @@ fn ends_in_two_threads_and_a_spawn_leave_the_free_list_whole() {
 fn a_reader_never_mixes_two_tasks_of_one_entry() {
     model(|| {
         let pages = Arc::new(Pages::new());
-        let reservation = Reservation::new();
+        let places = Places::new();
         // Both pages are taken, so the next task gets the page, and the entry, of the one that ends.
-        assert_eq!(pages.insert(&reservation, 2, 20, origin(2)), Spawned::Live);
-        assert_eq!(pages.insert(&reservation, 4, 40, origin(4)), Spawned::Live);
-        pages.give_back(&reservation);
+        assert_eq!(pages.insert(&places, 2, 20, origin(2), 0), Spawned::Live);
+        assert_eq!(pages.insert(&places, 4, 40, origin(4), 0), Spawned::Live);
+        pages.give_back(&places);
         let other = Arc::clone(&pages);
         let reader = thread::spawn(move || {
             other.for_each(|row| {
@@ -128,10 +136,10 @@ fn a_reader_never_mixes_two_tasks_of_one_entry() {
                 assert!(row.polls <= 1);
             });
         });
-        assert!(pages.remove(2).is_some());
-        assert_eq!(pages.insert(&reservation, 6, 60, origin(6)), Spawned::Live);
-        if let Some((_, entry)) = pages.find(6) {
-            entry.count_poll(9);
+        assert!(end(&pages, 2));
+        assert_eq!(pages.insert(&places, 6, 60, origin(6), 0), Spawned::Live);
+        if let Some(entry) = pages.find(6) {
+            let _ = entry.count_poll(9);
         }
         reader.join().unwrap();
         assert_eq!(live(&pages), [4, 6]);
@@ -142,21 +150,22 @@ fn a_reader_never_mixes_two_tasks_of_one_entry() {
 fn a_search_finds_its_task_whatever_happens_to_its_page() {
     model(|| {
         let pages = Arc::new(Pages::new());
-        let reservation = Reservation::new();
-        assert_eq!(pages.insert(&reservation, 4, 0, origin(1)), Spawned::Live);
-        assert_eq!(pages.insert(&reservation, 5, 0, origin(2)), Spawned::Live);
-        pages.give_back(&reservation);
+        let places = Places::new();
+        assert_eq!(pages.insert(&places, 4, 0, origin(1), 0), Spawned::Live);
+        assert_eq!(pages.insert(&places, 5, 0, origin(2), 0), Spawned::Live);
+        pages.give_back(&places);
         let other = Arc::clone(&pages);
         let poller = thread::spawn(move || {
-            let (index, entry) = other.find(5).expect("it is live");
-            entry.count_poll(1);
-            assert!(other.entry(index).is_some_and(|entry| entry.is(5)));
+            let entry = other.find(5).expect("it is live");
+            let _ = entry.count_poll(1);
+            assert!(entry.is(5));
             // What a hook past the end sees: the address stays good, the id does not.
-            assert!(other.remove(5).is_some());
-            assert!(!other.entry(index).is_some_and(|entry| entry.is(5)));
+            assert!(end(&other, 5));
+            assert!(!entry.is(5));
+            assert!(other.find(5).is_none());
         });
-        assert!(pages.remove(4).is_some());
-        assert_eq!(pages.insert(&reservation, 6, 0, origin(3)), Spawned::Live);
+        assert!(end(&pages, 4));
+        assert_eq!(pages.insert(&places, 6, 0, origin(3), 0), Spawned::Live);
         poller.join().unwrap();
         assert_eq!(live(&pages), [6]);
     });
@@ -166,17 +175,17 @@ fn a_search_finds_its_task_whatever_happens_to_its_page() {
 fn a_page_that_is_being_emptied_is_not_joined() {
     model(|| {
         let pages = Arc::new(Pages::new());
-        let reservation = Reservation::new();
-        assert_eq!(pages.insert(&reservation, 4, 0, origin(1)), Spawned::Live);
-        pages.give_back(&reservation);
+        let places = Places::new();
+        assert_eq!(pages.insert(&places, 4, 0, origin(1), 0), Spawned::Live);
+        pages.give_back(&places);
         let other = Arc::clone(&pages);
-        let end = thread::spawn(move || other.remove(4).is_some());
-        assert_eq!(pages.insert(&reservation, 5, 0, origin(2)), Spawned::Live);
-        assert!(end.join().unwrap());
-        assert_eq!(pages.insert(&reservation, 8, 0, origin(3)), Spawned::Live);
+        let ender = thread::spawn(move || end(&other, 4));
+        assert_eq!(pages.insert(&places, 5, 0, origin(2), 0), Spawned::Live);
+        assert!(ender.join().unwrap());
+        assert_eq!(pages.insert(&places, 8, 0, origin(3), 0), Spawned::Live);
         assert_eq!(live(&pages), [5, 8]);
-        assert!(pages.remove(5).is_some());
-        assert!(pages.remove(8).is_some());
+        assert!(end(&pages, 5));
+        assert!(end(&pages, 8));
     });
 }
 
@@ -184,36 +193,36 @@ fn a_page_that_is_being_emptied_is_not_joined() {
 fn a_page_that_leaves_and_reenters_the_free_list_is_given_once() {
     model(|| {
         let pages = Arc::new(Pages::new());
-        let reservation = Reservation::new();
+        let places = Places::new();
         for id in [2, 4] {
-            assert_eq!(pages.insert(&reservation, id, 0, origin(1)), Spawned::Live);
+            assert_eq!(pages.insert(&places, id, 0, origin(1), 0), Spawned::Live);
         }
-        pages.give_back(&reservation);
-        assert!(pages.remove(2).is_some());
-        assert!(pages.remove(4).is_some());
+        pages.give_back(&places);
+        assert!(end(&pages, 2));
+        assert!(end(&pages, 4));
         // Two pages are free. One thread takes both and gives back the first, while the other takes one.
         let other = Arc::clone(&pages);
         let taker = thread::spawn(move || {
-            let reservation = Reservation::new();
-            let both = [6, 8].map(|id| other.insert(&reservation, id, 0, origin(2)) == Spawned::Live);
-            other.give_back(&reservation);
+            let places = Places::new();
+            let both = [6, 8].map(|id| other.insert(&places, id, 0, origin(2), 0) == Spawned::Live);
+            other.give_back(&places);
             if both[0] {
-                assert!(other.remove(6).is_some());
+                assert!(end(&other, 6));
             }
             both[1]
         });
-        let is_live = pages.insert(&reservation, 10, 0, origin(3)) == Spawned::Live;
+        let is_live = pages.insert(&places, 10, 0, origin(3), 0) == Spawned::Live;
         let is_other_live = taker.join().unwrap();
-        pages.give_back(&reservation);
+        pages.give_back(&places);
         let expected: Vec<u64> =
             [(8, is_other_live), (10, is_live)].iter().filter(|(_, is)| *is).map(|(id, _)| *id).collect();
         assert_eq!(live(&pages), expected);
         // Whoever is live has a page alone, so there is room for as many as there are pages without one.
-        let more = [12, 14].map(|id| pages.insert(&reservation, id, 0, origin(4)) == Spawned::Live);
+        let more = [12, 14].map(|id| pages.insert(&places, id, 0, origin(4), 0) == Spawned::Live);
         let room = more.iter().filter(|is_live| **is_live).count();
         assert_eq!(expected.len() + room, 2);
         for id in expected {
-            assert!(pages.remove(id).is_some());
+            assert!(end(&pages, id));
         }
     });
 }
