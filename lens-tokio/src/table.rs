@@ -65,10 +65,10 @@ use slot::{Poll, Slot, Slots};
 use stats::{Counts, Distributions};
 
 /// A poll at least this long makes the next [`MEASURED_POLLS`] polls of its task measured, each of them, and those of the
-/// tasks that are spawned at its site. Below it, reading the clock twice would be felt: one poll of 32 to 95 is measured
+/// tasks that are spawned at its site. Below it, reading the clock twice would be felt: one poll of 64 to 191 is measured
 /// and stands for the others.
-pub(crate) const MEASURED_FROM_NS: u64 = 200;
-/// How many polls in a row must be shorter, until a task is only sampled.
+pub(crate) const MEASURED_FROM_NS: u64 = 500;
+/// How many polls in a row must be shorter, until a task or a site is only sampled.
 pub(crate) const MEASURED_POLLS: u8 = 32;
 
 /// The table of a process.
@@ -103,7 +103,10 @@ impl Table {
     #[inline]
     pub(crate) fn ended(&self, slot: &Slot, id: u64) {
         match self.pages.remove(&slot.places, id) {
-            Some(origin) => self.count_end(slot, origin),
+            Some(origin) => {
+                slot.last_ended.store(id, Ordering::Relaxed);
+                self.count_end(slot, origin);
+            }
             None => add(&slot.unknown_ends, 1),
         }
     }
@@ -130,10 +133,10 @@ impl Table {
             return false;
         }
         let Some(entry) = self.pages.find_first(id) else { return false };
-        if !entry.count_unmeasured_poll(now) {
+        if !entry.hot.count_unmeasured_poll(now) {
             return false;
         }
-        slot.push_first(id, Poll::unmeasured(now, entry.origin()));
+        slot.push_first(id, Poll::unmeasured(now, entry.hot.origin()));
         true
     }
 
@@ -143,8 +146,8 @@ impl Table {
         let sampled = slot.sample();
         let poll = match self.pages.find(id) {
             Some(entry) => {
-                let is_measured = entry.count_poll(now);
-                Poll::measured(now, entry.origin(), if is_measured { 1 } else { sampled })
+                let is_measured = entry.hot.count_poll(now);
+                Poll::measured(now, entry.hot.origin(), if is_measured { 1 } else { sampled })
             }
             None => Poll::untracked(now),
         };
@@ -186,7 +189,8 @@ impl Table {
 
     fn charge(&self, slot: &Slot, task: u64, poll: Poll, ns: u64, weight: u64) {
         let Some(site) = poll.site() else { return };
-        slot.stats.of(site).charge(ns, weight);
+        let stats = slot.stats.of(site);
+        stats.charge(ns, weight);
         if !slot.is_nested() {
             add(&slot.busy_ns, ns * weight);
         }
@@ -194,14 +198,18 @@ impl Table {
         if is_long {
             self.sites.set_has_long_polls(site, true);
         }
-        // A task that ended in this poll is not found: no other one ever has its id.
-        let Some(entry) = self.pages.find(task) else { return };
-        entry.charge(ns, weight);
-        if entry.measure_next(is_long, MEASURED_POLLS) {
+        if stats.note_length(is_long) >= MEASURED_POLLS.into() {
             self.sites.set_has_long_polls(site, false);
         }
+        // A task that ended in this poll is nowhere: no other one ever has its id.
+        if slot.last_ended.load(Ordering::Relaxed) == task {
+            return;
+        }
+        let Some(entry) = self.pages.find(task) else { return };
+        entry.charge(ns, weight);
+        entry.hot.measure_next(is_long, MEASURED_POLLS);
         if ns >= 1_000_000 || self.clock.is_past(poll.started_ms()) {
-            entry.stamp(self.clock.now_ms());
+            entry.hot.stamp(self.clock.now_ms());
         }
     }
 
@@ -215,7 +223,7 @@ impl Table {
             // It started anywhere between two ticks: in the middle, on average.
             self.charge(slot, task, poll, ms * 1_000_000 - self.clock.seen_from_ms() * 250_000, 1);
         } else if let Some(entry) = self.pages.find(task) {
-            entry.stamp(now);
+            entry.hot.stamp(now);
         }
     }
 
@@ -276,7 +284,9 @@ impl Table {
     pub(crate) fn ticker(&'static self) -> Ticker {
         self.clock.start();
         self.clock.add_ticker();
-        Ticker { table: self, ticks: Ticks::new() }
+        let mut ticker = Ticker { table: self, ticks: Ticks::new() };
+        ticker.tick();
+        ticker
     }
 }
 

@@ -127,7 +127,7 @@ impl Skill for TasksSkill {
         let clock = if TABLE.clock.is_ticking() {
             clock
         } else {
-            clock.partial("nothing ticks: polls of less than 200 ns are only sampled, and each poll costs 10 ns more; hold lens's handle")
+            clock.partial("nothing ticks: polls of less than 500 ns are only sampled, and each poll costs 10 ns more; hold lens's handle")
         };
         vec![
             hooks.when(&reading()),
@@ -188,5 +188,5 @@ only grows leaks tasks (compare spawned_per_s with finished_per_s). `top(by=\"bu
 `top(by=\"longest_poll\")` who blocks them: a poll should take less than 100 us; above 10 ms other tasks of that worker \
 wait noticeably. Many polls with little time each at one task are a busy loop. `top(by=\"idle\")` shows tasks that were \
 not polled for long: usually fine (a listener), suspicious if the task should have finished. busy_ms of sites with polls \
-below 200 ns is estimated from samples. Tasks of a LocalSet, the future of block_on (the body of main) and \
+below 500 ns is estimated from samples. Tasks of a LocalSet, the future of block_on (the body of main) and \
 spawn_blocking are not listed.";

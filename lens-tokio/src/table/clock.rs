@@ -25,7 +25,7 @@ pub(crate) struct Clock {
     start: OnceLock<Start>,
     /// Milliseconds since the start, at the last tick; 0 while nothing ticks.
     now_ms: AtomicU64,
-    /// Nanoseconds of one unit of the counter, times 2^32.
+    /// Nanoseconds of one unit of the counter, times 2^32; 0 before the start.
     scale: AtomicU64,
     /// The longest of the last intervals between ticks, in milliseconds.
     period_ms: AtomicU32,
@@ -57,7 +57,7 @@ impl Clock {
             Self {
                 start: OnceLock::new(),
                 now_ms: AtomicU64::new(0),
-                scale: AtomicU64::new(1 << 32),
+                scale: AtomicU64::new(0),
                 period_ms: AtomicU32::new(0),
                 tickers: AtomicU32::new(0),
             }
@@ -73,9 +73,8 @@ impl Clock {
             while from.0.elapsed() < CALIBRATION {
                 std::hint::spin_loop();
             }
-            if let Some(scale) = scale(from, pair(&start)) {
-                self.scale.store(scale, Ordering::Relaxed);
-            }
+            // A counter that has not moved would be a broken one; then nothing is measured.
+            self.scale.store(scale(from, pair(&start)).unwrap_or(0), Ordering::Relaxed);
             let overhead = (0..64).map(|_| start.read().abs_diff(start.read())).min().unwrap_or(0);
             Start { at: from.0, counter: from.1, overhead_ns: self.nanos(overhead), ..start }
         });

@@ -48,10 +48,11 @@ impl Origin {
     }
 }
 
-/// One live task, or nothing.
+/// What every poll reads and writes of one live task, or nothing: half a cache line, so that two workers that poll
+/// neighbours seldom meet.
 #[derive(Debug)]
-#[repr(C)]
-pub(crate) struct Entry {
+#[repr(C, align(32))]
+pub(crate) struct Hot {
     /// The task's id; 0 for no task. tokio never gives an id twice, so a reader that finds the same id before and after
     /// has read one task.
     id: AtomicU64,
@@ -63,9 +64,21 @@ pub(crate) struct Entry {
     last_poll: AtomicU32,
     /// The longest measured poll in nanoseconds, as the bits of an `f32`.
     longest: AtomicU32,
+}
+
+/// The rest of it.
+#[derive(Debug)]
+pub(crate) struct Cold {
     parent: AtomicU64,
     busy_ns: AtomicU64,
     allocated: AtomicU64,
+}
+
+/// One live task, or nothing.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entry<'a> {
+    pub(crate) hot: &'a Hot,
+    pub(crate) cold: &'a Cold,
 }
 
 /// A consistent copy of an [`Entry`].
@@ -89,7 +102,7 @@ const POLLS: u64 = (1 << HIGH_SHIFT) - 1;
 const HIGH: u64 = 0xff << HIGH_SHIFT;
 const IS_MEASURED: u64 = 1 << 63;
 
-impl Entry {
+impl Hot {
     const_fn! {
         pub(crate) fn new() -> Self {
             Self {
@@ -98,9 +111,6 @@ impl Entry {
                 polls: AtomicU64::new(0),
                 last_poll: AtomicU32::new(0),
                 longest: AtomicU32::new(0),
-                parent: AtomicU64::new(0),
-                busy_ns: AtomicU64::new(0),
-                allocated: AtomicU64::new(0),
             }
         }
     }
@@ -109,22 +119,6 @@ impl Entry {
     #[inline]
     pub(crate) fn is(&self, id: u64) -> bool {
         self.id.load(Ordering::Acquire) == id
-    }
-
-    /// Makes an empty entry of a page that the caller has reserved the task `id`, of which the first polls are measured,
-    /// and lets no later load of this thread pass that.
-    pub(crate) fn occupy(&self, id: u64, parent: u64, origin: Origin, measured: u8) {
-        // A reader that still compares with the id of the last occupant must not see these stores and that id.
-        fence(Ordering::Release);
-        let at = origin.spawned_ms();
-        self.origin.store(origin.0, Ordering::Relaxed);
-        self.parent.store(parent, Ordering::Relaxed);
-        self.polls.store(measured_bits(measured) | high(at), Ordering::Relaxed);
-        self.last_poll.store(low(at), Ordering::Relaxed);
-        self.longest.store(0, Ordering::Relaxed);
-        self.busy_ns.store(0, Ordering::Relaxed);
-        self.allocated.store(0, Ordering::Relaxed);
-        store_before_loads(&self.id, id);
     }
 
     /// Empties it. Only for the thread that ends the task.
@@ -173,48 +167,72 @@ impl Entry {
         self.last_poll.store(low(now_ms), Ordering::Relaxed);
     }
 
-    /// Has this many of the next polls measured if this one was long, else one less. Gives whether it was the last.
-    pub(crate) fn measure_next(&self, is_long: bool, polls: u8) -> bool {
+    /// Has this many of the next polls measured if this one was long, else one less.
+    pub(crate) fn measure_next(&self, is_long: bool, polls: u8) {
         let word = self.polls.load(Ordering::Relaxed);
-        let left = measured_polls(word);
-        let next = if is_long { polls } else { left.saturating_sub(1) };
+        let next = if is_long { polls } else { measured_polls(word).saturating_sub(1) };
         self.polls.store(word & (POLLS | HIGH) | measured_bits(next), Ordering::Relaxed);
-        left == 1 && next == 0
+    }
+}
+
+impl Cold {
+    const_fn! {
+        pub(crate) fn new() -> Self {
+            Self { parent: AtomicU64::new(0), busy_ns: AtomicU64::new(0), allocated: AtomicU64::new(0) }
+        }
+    }
+}
+
+impl Entry<'_> {
+    /// Makes an empty entry of a page that the caller has reserved the task `id`, of which the first polls are measured,
+    /// and lets no later load of this thread pass that.
+    pub(crate) fn occupy(self, id: u64, parent: u64, origin: Origin, measured: u8) {
+        // A reader that still compares with the id of the last occupant must not see these stores and that id.
+        fence(Ordering::Release);
+        let at = origin.spawned_ms();
+        self.hot.origin.store(origin.0, Ordering::Relaxed);
+        self.cold.parent.store(parent, Ordering::Relaxed);
+        self.hot.polls.store(measured_bits(measured) | high(at), Ordering::Relaxed);
+        self.hot.last_poll.store(low(at), Ordering::Relaxed);
+        self.hot.longest.store(0, Ordering::Relaxed);
+        self.cold.busy_ns.store(0, Ordering::Relaxed);
+        self.cold.allocated.store(0, Ordering::Relaxed);
+        store_before_loads(&self.hot.id, id);
     }
 
     /// Charges a poll of `ns` that stands for `weight` polls; but a task has had no more than it has had.
     #[inline]
-    pub(crate) fn charge(&self, ns: u64, weight: u64) {
-        let polls = self.polls.load(Ordering::Relaxed) & POLLS;
-        add(&self.busy_ns, ns * weight.min(polls));
-        longest(&self.longest, ns);
+    pub(crate) fn charge(self, ns: u64, weight: u64) {
+        let polls = self.hot.polls.load(Ordering::Relaxed) & POLLS;
+        add(&self.cold.busy_ns, ns * weight.min(polls));
+        longest(&self.hot.longest, ns);
     }
 
     /// Charges bytes that a poll allocated.
     #[inline]
-    pub(crate) fn charge_bytes(&self, bytes: u64) {
-        add(&self.allocated, bytes);
+    pub(crate) fn charge_bytes(self, bytes: u64) {
+        add(&self.cold.allocated, bytes);
     }
 
     /// A copy, unless there is no task or it ended while it was read.
-    pub(crate) fn read(&self) -> Option<Row> {
-        let id = self.id.load(Ordering::Acquire);
+    pub(crate) fn read(self) -> Option<Row> {
+        let id = self.hot.id.load(Ordering::Acquire);
         if id == 0 {
             return None;
         }
-        let polls = self.polls.load(Ordering::Relaxed);
+        let polls = self.hot.polls.load(Ordering::Relaxed);
         let row = Row {
             id,
-            parent: self.parent.load(Ordering::Relaxed),
-            origin: self.origin(),
+            parent: self.cold.parent.load(Ordering::Relaxed),
+            origin: self.hot.origin(),
             polls: polls & POLLS,
-            last_poll_ms: ((polls & HIGH) >> HIGH_SHIFT) << 32 | u64::from(self.last_poll.load(Ordering::Relaxed)),
-            busy_ns: self.busy_ns.load(Ordering::Relaxed),
-            longest_ns: f32::from_bits(self.longest.load(Ordering::Relaxed)),
-            allocated_bytes: self.allocated.load(Ordering::Relaxed),
+            last_poll_ms: ((polls & HIGH) >> HIGH_SHIFT) << 32 | u64::from(self.hot.last_poll.load(Ordering::Relaxed)),
+            busy_ns: self.cold.busy_ns.load(Ordering::Relaxed),
+            longest_ns: f32::from_bits(self.hot.longest.load(Ordering::Relaxed)),
+            allocated_bytes: self.cold.allocated.load(Ordering::Relaxed),
         };
         fence(Ordering::Acquire);
-        (self.id.load(Ordering::Relaxed) == id).then_some(row)
+        (self.hot.id.load(Ordering::Relaxed) == id).then_some(row)
     }
 }
 

@@ -5,7 +5,7 @@ mod link;
 
 use crate::sync::{AtomicU32, AtomicU64, Once, Ordering, array_of, const_fn, fence};
 
-use super::entry::{Entry, Origin, Row};
+use super::entry::{Cold, Entry, Hot, Origin, Row};
 use link::Link;
 
 /// Ids of one page. More make spawning cheaper by a little; fewer waste less on a long-lived task between short ones,
@@ -50,9 +50,10 @@ const COUNT: u64 = (1 << COUNT_BITS) - 1;
 
 /// 16 tasks, and who else needs the page.
 #[derive(Debug)]
-#[repr(C)]
+#[repr(C, align(64))]
 struct Page {
-    entries: [Entry; PAGE],
+    hot: [Hot; PAGE],
+    cold: [Cold; PAGE],
     /// The page's number (40 bits) and how many live tasks and places held by threads it has (24 bits). With none it
     /// belongs to the thread that took the last one away, then to the free list.
     state: AtomicU64,
@@ -68,7 +69,8 @@ impl Page {
     const_fn! {
         fn new() -> Self {
             Self {
-                entries: array_of![Entry::new(); PAGE],
+                hot: array_of![Hot::new(); PAGE],
+                cold: array_of![Cold::new(); PAGE],
                 state: AtomicU64::new(0),
                 at: AtomicU32::new(0),
                 next: AtomicU32::new(0),
@@ -79,8 +81,13 @@ impl Page {
 
     #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "within a page, the lowest bits of the id count")]
-    fn entry(&self, id: u64) -> &Entry {
-        &self.entries[id as usize % PAGE]
+    fn entry(&self, id: u64) -> Entry<'_> {
+        let at = id as usize % PAGE;
+        Entry { hot: &self.hot[at], cold: &self.cold[at] }
+    }
+
+    fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
+        self.hot.iter().zip(&self.cold).map(|(hot, cold)| Entry { hot, cold })
     }
 
     /// Reserves places in it for each of its ids, if it is the page of this number.
@@ -165,13 +172,13 @@ impl Pages {
 
     /// The entry of the live task `id`.
     #[inline]
-    pub(crate) fn find(&self, id: u64) -> Option<&Entry> {
+    pub(crate) fn find(&self, id: u64) -> Option<Entry<'_>> {
         self.find_page(id).map(|page| page.entry(id))
     }
 
     /// The entry of the live task `id`, if it is where nearly all are.
     #[inline]
-    pub(crate) fn find_first(&self, id: u64) -> Option<&Entry> {
+    pub(crate) fn find_first(&self, id: u64) -> Option<Entry<'_>> {
         self.look(id, 0).map(|page| page.entry(id))
     }
 
@@ -193,7 +200,7 @@ impl Pages {
     #[inline]
     fn look(&self, id: u64, probe: usize) -> Option<&Page> {
         let page = self.directory[place(id >> PAGE_BITS, probe)].get(self)?;
-        page.entry(id).is(id).then_some(page)
+        page.entry(id).hot.is(id).then_some(page)
     }
 
     /// Adds the task `id`, of which the first polls are measured.
@@ -211,7 +218,7 @@ impl Pages {
         // One of the reserved places is the task's now; its end gives it back.
         places.reserved.store(places.reserved.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
         // The other half of `bury`: either we see the tomb, or the thread that dug it sees the entry.
-        if self.tomb(id).load(Ordering::SeqCst) == id && entry.vacate_if(id) {
+        if self.tomb(id).load(Ordering::SeqCst) == id && entry.hot.vacate_if(id) {
             self.end(places, page);
             return Spawned::Ended;
         }
@@ -225,8 +232,8 @@ impl Pages {
         let (page, origin) = match self.find_page(id) {
             Some(page) => {
                 let entry = page.entry(id);
-                let origin = entry.origin();
-                entry.vacate();
+                let origin = entry.hot.origin();
+                entry.hot.vacate();
                 (page, origin)
             }
             None => self.bury(id)?,
@@ -243,7 +250,7 @@ impl Pages {
         let page = self.find_page(id)?;
         let entry = page.entry(id);
         // The entry's place stays taken until it is given back, so nobody writes over its origin.
-        entry.vacate_if(id).then(|| (page, entry.origin()))
+        entry.hot.vacate_if(id).then(|| (page, entry.hot.origin()))
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "the lowest bits choose the place")]
@@ -298,9 +305,14 @@ impl Pages {
         true
     }
 
-    /// Reserves places in a page that another thread has opened.
+    /// Reserves places in a page that another thread has opened. If the page's first place is empty, nobody looks
+    /// further: there is hardly ever such a page elsewhere, and a second one of its number is as good.
     fn join(&self, number: u64) -> Option<&Page> {
-        (0..PROBES).find_map(|probe| self.directory[place(number, probe)].get(self).filter(|page| page.join(number)))
+        let first = self.directory[place(number, 0)].get(self)?;
+        if first.join(number) {
+            return Some(first);
+        }
+        (1..PROBES).find_map(|probe| self.directory[place(number, probe)].get(self).filter(|page| page.join(number)))
     }
 
     /// Makes a free page the page of this number, with places reserved; or joins one that another thread opens now.
@@ -382,7 +394,7 @@ impl Pages {
         let grown = self.grown.load(Ordering::Acquire) as usize;
         for chunk in self.chunks[..grown.div_ceil(CHUNK)].iter().filter_map(Once::get) {
             for page in chunk.iter().filter(|page| page.state.load(Ordering::Acquire) & COUNT != 0) {
-                page.entries.iter().filter_map(Entry::read).for_each(&mut row);
+                page.entries().filter_map(Entry::read).for_each(&mut row);
             }
         }
     }

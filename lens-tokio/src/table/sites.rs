@@ -55,8 +55,8 @@ pub(crate) struct Sites {
     sites: [Once<Site>; MAX_SITES],
     /// Whether polls at a site were long lately: 1 if so. Only a change is written, so it stays in every cache.
     has_long_polls: [AtomicU32; MAX_SITES],
-    /// The next number; the first is [`OTHERS`].
-    next: AtomicU32,
+    /// How many numbers were given; the first was the one after [`OTHERS`].
+    given: AtomicU32,
     refused: AtomicU64,
 }
 
@@ -67,7 +67,7 @@ impl Sites {
                 buckets: array_of![AtomicU32::new(0); BUCKETS],
                 sites: array_of![Once::new(); MAX_SITES],
                 has_long_polls: array_of![AtomicU32::new(0); MAX_SITES],
-                next: AtomicU32::new(1),
+                given: AtomicU32::new(0),
                 refused: AtomicU64::new(0),
             }
         }
@@ -94,10 +94,11 @@ impl Sites {
     /// Gives a new site a number; `probe` is its first empty bucket so far.
     #[cold]
     fn add(&self, site: &Site, hash: usize, probe: usize) -> u16 {
-        let room = |next: u32| (next < u32::from(NOWHERE)).then(|| next + 1);
-        let Ok(number) = self.next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room) else {
+        let room = |given: u32| (given + 1 < u32::from(NOWHERE)).then(|| given + 1);
+        let Ok(given) = self.given.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room) else {
             return self.refuse();
         };
+        let number = given + 1;
         self.sites[number as usize].get_or_set(|| Box::new(*site));
         for probe in probe..PROBES {
             let bucket = &self.buckets[hash.wrapping_add(probe) % BUCKETS];
@@ -137,7 +138,7 @@ impl Sites {
 
     /// Every number that is in use.
     pub(crate) fn numbers(&self) -> impl Iterator<Item = u16> {
-        0..narrow(self.next.load(Ordering::Acquire))
+        0..=narrow(self.given.load(Ordering::Acquire))
     }
 
     /// Spawns at sites for which there was no number.
@@ -147,7 +148,7 @@ impl Sites {
 
     /// How many sites there are.
     pub(crate) fn len(&self) -> usize {
-        self.next.load(Ordering::Relaxed) as usize - 1
+        self.given.load(Ordering::Relaxed) as usize
     }
 }
 

@@ -125,7 +125,7 @@ impl Frame {
 
 /// One thread.
 #[derive(Debug)]
-#[repr(align(128))]
+#[repr(C, align(128))]
 pub(crate) struct Slot {
     /// How many polls the thread has started (48 bits), and how many of them are going on (16 bits).
     state: AtomicU64,
@@ -141,6 +141,8 @@ pub(crate) struct Slot {
     pub(crate) busy_ns: AtomicU64,
     /// Ends of tasks that the table does not know.
     pub(crate) unknown_ends: AtomicU64,
+    /// The task that ended last in the thread.
+    pub(crate) last_ended: AtomicU64,
     pub(crate) stats: Stats,
     pub(crate) thread: Thread,
     next: Once<Slot>,
@@ -201,6 +203,7 @@ impl Slot {
                 recent: Recent::new(),
                 busy_ns: AtomicU64::new(0),
                 unknown_ends: AtomicU64::new(0),
+                last_ended: AtomicU64::new(0),
                 stats: Stats::new(),
                 thread: Thread {
                     taken: AtomicU32::new(0),
@@ -321,9 +324,9 @@ impl Slot {
         Vec::new()
     }
 
-    /// For how many polls the next one stands, if its turn has come to be sampled: one in 32 to 95. Not a fixed number,
+    /// For how many polls the next one stands, if its turn has come to be sampled: one in 64 to 191. Not a fixed number,
     /// which would always hit the same of tasks that are polled in turns.
-    #[expect(clippy::cast_possible_truncation, reason = "a gap is at most 95")]
+    #[expect(clippy::cast_possible_truncation, reason = "a gap is at most 191")]
     pub(crate) fn sample(&self) -> u8 {
         if self.polls() < self.next_sample.load(Ordering::Relaxed) {
             return 0;
@@ -334,7 +337,7 @@ impl Slot {
         random ^= random >> 17;
         random ^= random << 5;
         self.random.store(random, Ordering::Relaxed);
-        let next = 32 + (random >> 26);
+        let next = 64 + (random >> 25);
         self.next_sample.store(self.polls() + u64::from(next), Ordering::Relaxed);
         let gap = self.gap.load(Ordering::Relaxed);
         self.gap.store(next, Ordering::Relaxed);

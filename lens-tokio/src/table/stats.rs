@@ -74,6 +74,8 @@ pub(crate) struct SiteStats {
     busy_ns: AtomicU64,
     allocated: AtomicU64,
     longest: AtomicU32,
+    /// How many measured polls in a row were short.
+    short_polls: AtomicU32,
     poll_times: [AtomicU64; POLL_BUCKETS],
     /// Together they are the tasks that ended.
     lifetimes: [AtomicU64; LIFETIME_BUCKETS],
@@ -87,6 +89,7 @@ impl SiteStats {
                 busy_ns: AtomicU64::new(0),
                 allocated: AtomicU64::new(0),
                 longest: AtomicU32::new(0),
+                short_polls: AtomicU32::new(0),
                 poll_times: array_of![AtomicU64::new(0); POLL_BUCKETS],
                 lifetimes: array_of![AtomicU64::new(0); LIFETIME_BUCKETS],
             }
@@ -98,6 +101,13 @@ impl SiteStats {
         add(&self.busy_ns, ns * weight);
         longest(&self.longest, ns);
         add(&self.poll_times[poll_bucket(ns)], weight);
+    }
+
+    /// Notes whether a measured poll was long; gives how many in a row were short.
+    pub(crate) fn note_length(&self, is_long: bool) -> u32 {
+        let short = if is_long { 0 } else { self.short_polls.load(Ordering::Relaxed).saturating_add(1) };
+        self.short_polls.store(short, Ordering::Relaxed);
+        short
     }
 
     #[inline]

@@ -35,7 +35,7 @@ pub struct TaskRow {
     pub idle_ms: Option<f64>,
     /// How often it was polled: exact.
     pub polls_total: u64,
-    /// Time in finished polls. Measured for each poll at sites where polls take 200 ns or more, else estimated from
+    /// Time in finished polls. Measured for each poll at sites where polls take 500 ns or more, else estimated from
     /// random samples.
     pub busy_ms: f64,
     /// The longest poll that was measured; null before the first.

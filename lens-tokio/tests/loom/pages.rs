@@ -139,7 +139,7 @@ fn a_reader_never_mixes_two_tasks_of_one_entry() {
         assert!(end(&pages, 2));
         assert_eq!(pages.insert(&places, 6, 60, origin(6), 0), Spawned::Live);
         if let Some(entry) = pages.find(6) {
-            let _ = entry.count_poll(9);
+            let _ = entry.hot.count_poll(9);
         }
         reader.join().unwrap();
         assert_eq!(live(&pages), [4, 6]);
@@ -157,11 +157,11 @@ fn a_search_finds_its_task_whatever_happens_to_its_page() {
         let other = Arc::clone(&pages);
         let poller = thread::spawn(move || {
             let entry = other.find(5).expect("it is live");
-            let _ = entry.count_poll(1);
-            assert!(entry.is(5));
+            let _ = entry.hot.count_poll(1);
+            assert!(entry.hot.is(5));
             // What a hook past the end sees: the address stays good, the id does not.
             assert!(end(&other, 5));
-            assert!(!entry.is(5));
+            assert!(!entry.hot.is(5));
             assert!(other.find(5).is_none());
         });
         assert!(end(&pages, 4));

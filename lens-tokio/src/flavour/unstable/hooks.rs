@@ -69,10 +69,12 @@ fn spawned(task: &TaskMeta<'_>, number: BuilderNumber) {
     with_slot(|slot| TABLE.spawned(slot, number_of(&task.id()), parent, &site, number.0));
 }
 
+#[inline(always)]
 fn poll_starts(task: &TaskMeta<'_>) {
     with_slot(|slot| TABLE.poll_starts(slot, number_of(&task.id())));
 }
 
+#[inline(always)]
 fn poll_ends(_task: &TaskMeta<'_>) {
     with_slot(|slot| TABLE.poll_ends(slot));
 }

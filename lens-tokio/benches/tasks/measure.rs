@@ -1,0 +1,50 @@
+//! Rounds, medians, and the table.
+
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+use tokio::runtime::Runtime;
+
+use crate::variant::{ALL, Beside, Flavor, Variant};
+
+/// The processor time of this process, all threads together.
+pub(crate) fn cpu_time() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec.try_into().unwrap(), time.tv_nsec.try_into().unwrap())
+}
+
+/// Measures `work`, which gives how many operations it did, for every variant, and prints a line for each.
+pub(crate) fn table(flavor: Flavor, title: &str, rounds: usize, work: fn(&Runtime, &Beside) -> u64) {
+    let mut figures: Vec<(Variant, Vec<f64>)> = ALL.into_iter().map(|variant| (variant, Vec::new())).collect();
+    // The first round warms up.
+    for round in 0..=rounds {
+        for (variant, figures) in &mut figures {
+            let (runtime, beside) = variant.runtime(flavor);
+            let before = cpu_time();
+            let operations = work(&runtime, &beside);
+            let took = cpu_time() - before;
+            if round > 0 {
+                figures.push(took.as_secs_f64() * 1e9 / f64::from(u32::try_from(operations).unwrap()));
+            }
+        }
+    }
+    println!("{}: {title}", flavor.name());
+    let mut plain = f64::NAN;
+    for (variant, figures) in &mut figures {
+        figures.sort_by(f64::total_cmp);
+        let (median, least) = (figures[figures.len() / 2], figures[0]);
+        if *variant == Variant::Plain {
+            plain = median;
+        }
+        println!("  {:<18} {median:7.1}  ({:.2})   least {least:7.1}", variant.name(), median / plain);
+    }
+    println!();
+}
+
+/// Works for this many rounds, for a profiler to watch.
+pub(crate) fn repeat(variant: Variant, rounds: u32, work: fn(&Runtime, &Beside) -> u64) {
+    let (runtime, beside) = variant.runtime(Flavor::CurrentThread);
+    for _ in 0..rounds {
+        work(&runtime, &beside);
+    }
+}

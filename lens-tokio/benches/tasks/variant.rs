@@ -1,0 +1,113 @@
+//! What is compared.
+
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio_metrics::TaskMonitor;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flavor {
+    CurrentThread,
+    TwoWorkers,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Variant {
+    /// tokio alone.
+    Plain,
+    /// Four hooks that do nothing.
+    Hooks,
+    /// lens, with its clock ticking.
+    Lens,
+    /// lens's hooks without a lens that was started.
+    LensUnstarted,
+    /// tokio-metrics, each task instrumented.
+    TaskMonitor,
+}
+
+pub(crate) const ALL: [Variant; 5] =
+    [Variant::Plain, Variant::Hooks, Variant::Lens, Variant::LensUnstarted, Variant::TaskMonitor];
+
+impl Flavor {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::CurrentThread => "current thread",
+            Self::TwoWorkers => "two workers",
+        }
+    }
+}
+
+impl Variant {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Hooks => "empty hooks",
+            Self::Lens => "lens",
+            Self::LensUnstarted => "lens, not started",
+            Self::TaskMonitor => "TaskMonitor",
+        }
+    }
+
+    pub(crate) fn named(name: &str) -> Self {
+        ALL.into_iter().find(|variant| variant.name() == name).unwrap()
+    }
+
+    /// A runtime as the variant has it, and what has to live beside it.
+    pub(crate) fn runtime(self, flavor: Flavor) -> (Runtime, Beside) {
+        let mut builder = match flavor {
+            Flavor::CurrentThread => Builder::new_current_thread(),
+            Flavor::TwoWorkers => Builder::new_multi_thread(),
+        };
+        builder.worker_threads(2).enable_all();
+        let mut beside = Beside::default();
+        match self {
+            Self::Plain => {}
+            Self::Hooks => {
+                builder.on_task_spawn(|_| ()).on_before_task_poll(|_| ());
+                builder.on_after_task_poll(|_| ()).on_task_terminate(|_| ());
+            }
+            Self::Lens => {
+                lens_tokio::instrument(&mut builder);
+                beside.ticking = Some(Ticking::start());
+            }
+            Self::LensUnstarted => {
+                lens_tokio::instrument(&mut builder);
+            }
+            Self::TaskMonitor => beside.monitor = Some(TaskMonitor::new()),
+        }
+        (builder.build().unwrap(), beside)
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct Beside {
+    pub(crate) monitor: Option<TaskMonitor>,
+    ticking: Option<Ticking>,
+}
+
+/// The clock ticks while this lives, as in a service that has started lens.
+struct Ticking(Option<(Sender<()>, JoinHandle<()>)>);
+
+impl Ticking {
+    fn start() -> Self {
+        let (stop, stopped) = channel::<()>();
+        let mut ticker = lens_tokio::ticker();
+        let thread = std::thread::spawn(move || {
+            while stopped.recv_timeout(Duration::from_millis(5)) == Err(RecvTimeoutError::Timeout) {
+                ticker.tick();
+            }
+        });
+        Self(Some((stop, thread)))
+    }
+}
+
+impl Drop for Ticking {
+    fn drop(&mut self) {
+        if let Some((stop, thread)) = self.0.take() {
+            drop(stop);
+            thread.join().unwrap();
+        }
+    }
+}
