@@ -59,9 +59,12 @@ const LARGE: usize = 108 << 10;
 
 /// Frees 63 MiB at once.
 fn burst() -> u64 {
-    const COUNT: usize = 600;
-    drop(written(COUNT, LARGE));
-    (COUNT * LARGE) as u64
+    burst_of(600)
+}
+
+fn burst_of(count: usize) -> u64 {
+    drop(written(count, LARGE));
+    (count * LARGE) as u64
 }
 
 pub(crate) fn a_burst_that_nobody_gives_back_is_undecayed() {
@@ -97,18 +100,20 @@ pub(crate) fn a_burst_that_a_background_thread_gives_back_is_no_cause() {
 pub(crate) fn pages_that_were_only_offered_are_muzzy() {
     const SMALL: usize = 5000;
     let watch = Watch::start();
-    let freed = burst();
+    // Every processor holds back a batch of offered pages before the kernel counts them, a few MiB however many there
+    // are: these are so many that the batches do not matter.
+    let freed = burst_of(2400);
+    let offered = freed + SMALL as u64 * 512;
     // What is dirty becomes muzzy while others allocate.
     for _ in 0..100 {
         thread::sleep(Duration::from_millis(50));
         drop(written(SMALL, 512));
         let muzzy = watch.ask("diagnose")["causes"][0]["bytes"].as_u64().unwrap_or(0);
-        // The kernel marks offered pages in batches.
-        if bytes(&watch.ask("stats"), "dirty_bytes") < MIB && muzzy > freed {
+        if bytes(&watch.ask("stats"), "dirty_bytes") < MIB && muzzy * 20 >= offered * 19 {
             break;
         }
     }
-    assert_found(&watch, "muzzy", freed + SMALL as u64 * 512);
+    assert_found(&watch, "muzzy", offered);
 }
 
 pub(crate) fn arenas_that_threads_left_are_idle() {
