@@ -20,7 +20,7 @@ use crate::table::sites::MAX_SITES;
 
 use rates::Samples;
 
-pub use rows::{Count, Owner, SiteRow, TaskRow, TaskState};
+pub use rows::{Count, Owner, SiteRow, TaskRow, TaskState, TreeRow};
 pub use state::TasksState;
 
 /// The most tasks with consecutive ids that are tracked; tasks beyond are counted as untracked. More would cost 57 bytes

@@ -13,3 +13,5 @@ mod numbers;
 mod rows;
 #[path = "tasks_unstable/shutdown.rs"]
 mod shutdown;
+#[path = "tasks_unstable/tree.rs"]
+mod tree;

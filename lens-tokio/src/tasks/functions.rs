@@ -1,6 +1,7 @@
 //! The questions that can be asked of the tasks' state.
 
 mod select;
+mod tree;
 
 use lens_core::skill::NoArguments;
 use lens_core::{CallError, Functions, Span, View};
@@ -12,6 +13,7 @@ use crate::table::entry::Row;
 use super::rows::{Count, SiteRow, TaskRow, TaskState};
 use super::state::{Site, TasksState};
 use select::greatest;
+use tree::tree;
 
 pub(crate) fn add(to: Functions<TasksState>) -> Functions<TasksState> {
     to.record("count", "How many tasks there are, and what is not listed.", "tasks.count()", |state, NoArguments {}| {
@@ -20,11 +22,12 @@ pub(crate) fn add(to: Functions<TasksState>) -> Functions<TasksState> {
     .rows("list", "The live tasks, oldest id first.", "tasks.list(limit=5)", list)
     .record("get", "One live task.", "tasks.get(tasks.list(limit=1)[0].id) if tasks.count().live else None", get)
     .rows("top", "The live tasks with the most of something, most first.", "tasks.top(limit=3, by=\"busy\")", top)
+    .rows("sites", "The places that tasks were spawned at, most first.", "tasks.sites(limit=5, by=\"live\")", sites)
     .rows(
-        "sites",
-        "The places that tasks were spawned at, most first.",
-        "tasks.sites(limit=5, by=\"live\")",
-        sites,
+        "tree",
+        "Who spawned whom: each live task followed by what it spawned and is still alive.",
+        "tasks.tree(depth=2, limit=10)",
+        tree,
     )
 }
 
@@ -141,13 +144,17 @@ fn list(state: &View<'_, TasksState>, arguments: List) -> Result<Vec<TaskRow>, C
 fn get(state: &View<'_, TasksState>, Get { id }: Get) -> Result<TaskRow, CallError> {
     match state.tasks().iter().find(|task| task.id == id) {
         Some(task) => Ok(TaskRow::of(state, task)),
-        None => Err(CallError::NotFound {
-            name: id.to_string(),
-            message: format!(
-                "there is no live task with the id {id}: it has ended, or is none that lens sees (see `tasks.count()`)"
-            ),
-            nearest: None,
-        }),
+        None => Err(no_such_task(id)),
+    }
+}
+
+fn no_such_task(id: u64) -> CallError {
+    CallError::NotFound {
+        name: id.to_string(),
+        message: format!(
+            "there is no live task with the id {id}: it has ended, or is none that lens sees (see `tasks.count()`)"
+        ),
+        nearest: None,
     }
 }
 

@@ -42,6 +42,58 @@ pub struct TaskRow {
     pub longest_poll_ms: Option<f64>,
 }
 
+/// A live task in the tree of who spawned whom. Rows come depth first, children by id.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct TreeRow {
+    /// How many generations below the first of its line that is shown; 0 for that one.
+    pub depth: u32,
+    /// The task's id, as `tokio::task::Id` shows it.
+    pub id: u64,
+    /// The task that spawned it; null if no task did (the body of main, another thread).
+    pub parent: Option<u64>,
+    /// Whether the task that spawned it has ended while this one goes on. That is usual for a task that serves a
+    /// connection and a leak for one that works for its spawner.
+    pub is_orphan: bool,
+    /// Live tasks that it spawned itself.
+    pub children_count: u64,
+    /// Live tasks that it and its live children spawned, those included that depth or limit cut off.
+    pub descendants_count: u64,
+    /// Where it was spawned: `"src/cart.rs:41:9"`; null if there were too many spawn sites to tell apart.
+    pub place: Option<String>,
+    /// The name that the service gave it, if any.
+    pub name: Option<String>,
+    /// Whose it is: `lens` spawns a few itself.
+    pub owner: Owner,
+    /// Whether a thread was polling it.
+    pub state: TaskState,
+    /// Time since it was spawned, as exact as the clock's tick.
+    pub age_ms: f64,
+    /// How often it was polled: exact.
+    pub polls_total: u64,
+    /// Time in finished polls; see `tasks.top` for how exact it is.
+    pub busy_ms: f64,
+}
+
+impl TreeRow {
+    pub(crate) fn new(task: TaskRow, depth: u32, is_orphan: bool, children_count: u64, descendants_count: u64) -> Self {
+        Self {
+            depth,
+            id: task.id,
+            parent: task.parent,
+            is_orphan,
+            children_count,
+            descendants_count,
+            place: task.place,
+            name: task.name,
+            owner: task.owner,
+            state: task.state,
+            age_ms: task.age_ms,
+            polls_total: task.polls_total,
+            busy_ms: task.busy_ms,
+        }
+    }
+}
+
 /// Whose a task is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
