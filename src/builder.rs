@@ -38,6 +38,7 @@ pub struct Builder {
     pub(crate) skills: Vec<AddSkill>,
     pub(crate) runtimes: Vec<(String, tokio::runtime::Handle)>,
     pub(crate) task_monitors: TaskMonitors,
+    pub(crate) asks_glibc: bool,
 }
 
 impl fmt::Debug for Builder {
@@ -68,6 +69,7 @@ impl Builder {
             skills: Vec::new(),
             runtimes: Vec::new(),
             task_monitors: TaskMonitors::new(),
+            asks_glibc: false,
         }
     }
 
@@ -114,6 +116,14 @@ impl Builder {
     /// `runtime.task_monitors()`.
     pub fn task_monitors(mut self, monitors: &TaskMonitors) -> Self {
         self.task_monitors = monitors.clone();
+        self
+    }
+
+    /// Lets the skill `heap` (feature `heap`) ask the C library how much of its own heap is free, whenever the skill is
+    /// read. Off by default: `mallinfo2` holds the C library's locks for up to 130 ms on a large, fragmented heap, and
+    /// whoever allocates through it waits.
+    pub fn ask_glibc(mut self) -> Self {
+        self.asks_glibc = true;
         self
     }
 

@@ -9,8 +9,8 @@ use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use lens_core::sandbox::{Limits, Outcome, QueryError, Sandbox};
-use lens_core::{Capture, Metrics, Recorder, Registry, RegistryBuilder, Timestamp, threads};
+use lens_core::sandbox::{Outcome, QueryError, Sandbox};
+use lens_core::{Capture, Metrics, Recorder, Registry, RegistryBuilder, threads};
 use lens_tokio::{Runtimes, Watchdog, stalls};
 
 use crate::builder::Builder;
@@ -48,11 +48,6 @@ pub(crate) struct Inner {
     pub(crate) recorder: Arc<Recorder>,
     /// Where queries run.
     pub(crate) sandbox: Sandbox,
-    /// Where lens's own pages are made, so that they come while queries take all places.
-    pub(crate) house: Sandbox,
-    /// Where the scripts that lens ships run. At most one for each page, so there is a place for each.
-    pub(crate) checks: Sandbox,
-    pub(crate) started_at: Timestamp,
 }
 
 impl Inner {
@@ -98,8 +93,12 @@ pub(crate) fn start(builder: Builder) -> Result<Lens, Error> {
     let mut registry = RegistryBuilder::new();
     registry.skill(Own::new(&recorder, &sandbox, &link))?;
     let watchdog = Watchdog::start(stalls::Settings::default(), runtimes.clone())?;
-    let sources =
-        Sources { runtimes: runtimes.clone(), task_monitors: builder.task_monitors, stalls: watchdog.skill() };
+    let sources = Sources {
+        runtimes: runtimes.clone(),
+        task_monitors: builder.task_monitors,
+        stalls: watchdog.skill(),
+        asks_glibc: builder.asks_glibc,
+    };
     crate::skills::add(&mut registry, sources)?;
     for add in builder.skills {
         add(&mut registry)?;
@@ -108,14 +107,7 @@ pub(crate) fn start(builder: Builder) -> Result<Lens, Error> {
     // Nobody else has the cell yet.
     let _ = link.set(Arc::downgrade(&registry));
 
-    let inner = Arc::new(Inner {
-        registry,
-        recorder,
-        sandbox,
-        house: Sandbox::new(Limits::default()),
-        checks: Sandbox::new(Limits::default()),
-        started_at: Timestamp::now(),
-    });
+    let inner = Arc::new(Inner { registry, recorder, sandbox });
     let recording = record(&inner, runtimes)?;
     #[cfg(feature = "http")]
     let server = http::Server::start(&inner, listener, builder.token)?;

@@ -24,7 +24,8 @@ use axum::response::IntoResponse;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use lens_core::threads;
+use lens_core::sandbox::{Limits, Sandbox};
+use lens_core::{Timestamp, threads};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tower::ServiceExt;
@@ -77,7 +78,7 @@ impl Server {
             .map_err(|source| lens_core::Error::Thread { name: "lens-http", source })?;
         let (nested, handed_over) = mpsc::channel(nested::MAX_WAITING);
         let (stop, stopped) = oneshot::channel();
-        let site = Arc::new(Site { gate: Gate::new(token), router: routes::router(Arc::clone(inner)) });
+        let site = Arc::new(Site { gate: Gate::new(token), router: routes::router(Desk::new(inner)) });
         let thread = threads::spawn("lens-http", None, move || {
             runtime.block_on(async {
                 let listener = listener.and_then(|listener| TcpListener::from_std(listener).ok());
@@ -109,6 +110,23 @@ impl Drop for Server {
             // A panic in it has been its end already.
             let _ = thread.join();
         }
+    }
+}
+
+/// What the routes work with.
+struct Desk {
+    lens: Arc<Inner>,
+    /// Where lens's own pages are made, so that they come while queries take all places.
+    house: Sandbox,
+    /// Where the scripts that lens ships run. At most one for each page, so there is a place for each.
+    checks: Sandbox,
+    started_at: Timestamp,
+}
+
+impl Desk {
+    fn new(lens: &Arc<Inner>) -> Arc<Self> {
+        let sandbox = || Sandbox::new(Limits::default());
+        Arc::new(Self { lens: Arc::clone(lens), house: sandbox(), checks: sandbox(), started_at: Timestamp::now() })
     }
 }
 

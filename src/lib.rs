@@ -3,6 +3,7 @@
 mod builder;
 mod error;
 mod handle;
+#[cfg(feature = "http")]
 mod health;
 #[cfg(feature = "http")]
 mod http;

@@ -12,6 +12,8 @@ pub(crate) struct Sources {
     pub(crate) runtimes: Runtimes,
     pub(crate) task_monitors: TaskMonitors,
     pub(crate) stalls: StallsSkill,
+    #[cfg_attr(not(feature = "heap"), expect(dead_code, reason = "only the skill `heap` asks"))]
+    pub(crate) asks_glibc: bool,
 }
 
 /// Adds every built-in skill.
@@ -21,7 +23,10 @@ pub(crate) fn add(registry: &mut RegistryBuilder, sources: Sources) -> Result<()
     registry.skill(sources.stalls)?;
 
     #[cfg(feature = "heap")]
-    registry.skill(lens_jemalloc::HeapSkill::new())?;
+    {
+        let heap = lens_jemalloc::HeapSkill::new();
+        registry.skill(if sources.asks_glibc { heap.ask_glibc() } else { heap })?;
+    }
     #[cfg(not(feature = "heap"))]
     off(registry, "heap", "Heap", "What jemalloc tells about the heap.", "heap")?;
 

@@ -111,7 +111,7 @@ impl HeapSkill {
     fn c_heap(&self) -> Reading<CHeap> {
         let Some(last) = &self.c_heap else {
             return Err(Unavailable::NotEnabled {
-                how: "let the service start the skill with `HeapSkill::new().ask_glibc()`; it can stop its threads for 100 ms".into(),
+                how: "start lens with `Builder::ask_glibc`; it can stop the service's threads for 130 ms".into(),
             });
         };
         let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);

@@ -86,7 +86,10 @@ pub(super) fn overview(overview: &Overview, base: &str) -> Markup {
             p { button type="submit" { "ask" } " " span.quiet { "Ctrl+Enter" } }
         }
         p {
-            @for (question, script) in EXAMPLES { a href="#ask" data-script=(script) { (question) } " · " }
+            @for (index, (question, script)) in EXAMPLES.iter().enumerate() {
+                @if index > 0 { " · " }
+                a href="#ask" data-script=(script) { (question) }
+            }
         }
         pre #answer { "The answer comes here." }
         h2 { "Skills" }
@@ -194,7 +197,7 @@ pub(super) fn series(series: &Series, base: &str) -> Markup {
         }
         p {
             @for last in ["1m", "10m", "2h", "24h"] {
-                a href={ (base) "/series?name=" (encoded(&series.name)) "&last=" (last) } { (last) } " · "
+                a href={ (base) "/series?name=" (encoded(&series.name)) "&last=" (last) } { (last) } " "
             }
         }
     };

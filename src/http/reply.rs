@@ -9,7 +9,7 @@ use lens_core::{Capture, FunctionReference, Source, Store, Timestamp};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::handle::Inner;
+use super::Desk;
 use crate::health::Health;
 use crate::own::{self, CoverageRow};
 
@@ -82,22 +82,22 @@ pub(super) struct Doctor {
     pub(super) limits: Value,
 }
 
-pub(super) fn service(inner: &Inner) -> Service {
+pub(super) fn service(desk: &Desk) -> Service {
     let program = std::env::current_exe().ok();
     let name = program.as_deref().and_then(|path| path.file_name()).map(|name| name.to_string_lossy().into_owned());
     Service {
         program: name.unwrap_or_else(|| "this process".to_owned()),
         pid: std::process::id(),
         lens_version: env!("CARGO_PKG_VERSION"),
-        lens_started_at: inner.started_at,
+        lens_started_at: desk.started_at,
         tier: if lens_tokio::TOKIO_UNSTABLE { "tokio_unstable" } else { "stable" },
     }
 }
 
-pub(super) fn overview(inner: &Inner, capture: &Capture, health: Health, base: &str) -> Overview {
+pub(super) fn overview(desk: &Desk, capture: &Capture, health: Health, base: &str) -> Overview {
     let sources = all_sources(capture);
     Overview {
-        service: service(inner),
+        service: service(desk),
         captured_at: capture.at(),
         health,
         skills: summaries(capture, base),
@@ -164,12 +164,12 @@ pub(super) fn skill(capture: &Capture, name: &str, base: &str) -> Result<SkillRe
     })
 }
 
-pub(super) fn doctor(inner: &Inner, capture: &Capture) -> Doctor {
+pub(super) fn doctor(desk: &Desk, capture: &Capture) -> Doctor {
     let cost = capture.call(own::NAME, "cost", lens_core::signature::Arguments::default());
-    let limits = inner.sandbox.limits();
+    let limits = desk.lens.sandbox.limits();
     Doctor {
         captured_at: capture.at(),
-        service: service(inner),
+        service: service(desk),
         sources: own::coverage(&all_sources(capture)),
         cost: cost.map_or(Value::Null, |cost| cost.to_json()),
         limits: json!({

@@ -20,17 +20,16 @@ use tokio::sync::oneshot;
 
 use super::format::{Format, negotiate};
 use super::problem::Problem;
-use super::{Base, page, prometheus, reply};
-use crate::handle::Inner;
+use super::{Base, Desk, page, prometheus, reply};
 use crate::health;
 
 type Answered = Result<Response<Body>, Problem>;
-type Shared = State<Arc<Inner>>;
+type Shared = State<Arc<Desk>>;
 
 /// What a page or its JSON is made for.
 const PAGE: &[Format] = &[Format::Json, Format::Html];
 
-pub(super) fn router(inner: Arc<Inner>) -> Router {
+pub(super) fn router(desk: Arc<Desk>) -> Router {
     Router::new()
         .route("/", get(overview))
         .route("/doctor", get(doctor))
@@ -45,60 +44,50 @@ pub(super) fn router(inner: Arc<Inner>) -> Router {
         .route("/assets/lens.js", get(|| asset("text/javascript", include_str!("assets/lens.js"))))
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
-        .with_state(inner)
+        .with_state(desk)
 }
 
 async fn overview(
-    State(inner): Shared,
+    State(desk): Shared,
     Extension(Base(base)): Extension<Base>,
     uri: Uri,
     headers: HeaderMap,
 ) -> Answered {
     let format = Asked::of(&uri)?.format(&headers, PAGE)?;
-    let reply = house(&inner, move |inner, capture| {
-        let health = health::examine(&inner.checks, &capture);
-        (reply::overview(inner, &capture, health, &base), base)
+    let reply = house(&desk, move |desk, capture| {
+        let health = health::examine(&desk.checks, &capture);
+        (reply::overview(desk, &capture, health, &base), base)
     })
     .await?;
     Ok(shown(format, &reply.0, |overview| page::overview(overview, &reply.1)))
 }
 
-async fn doctor(
-    State(inner): Shared,
-    Extension(Base(base)): Extension<Base>,
-    uri: Uri,
-    headers: HeaderMap,
-) -> Answered {
+async fn doctor(State(desk): Shared, Extension(Base(base)): Extension<Base>, uri: Uri, headers: HeaderMap) -> Answered {
     let format = Asked::of(&uri)?.format(&headers, PAGE)?;
-    let reply = house(&inner, |inner, capture| reply::doctor(inner, &capture)).await?;
+    let reply = house(&desk, |desk, capture| reply::doctor(desk, &capture)).await?;
     Ok(shown(format, &reply, |doctor| page::doctor(doctor, &base)))
 }
 
-async fn skills(
-    State(inner): Shared,
-    Extension(Base(base)): Extension<Base>,
-    uri: Uri,
-    headers: HeaderMap,
-) -> Answered {
+async fn skills(State(desk): Shared, Extension(Base(base)): Extension<Base>, uri: Uri, headers: HeaderMap) -> Answered {
     let format = Asked::of(&uri)?.format(&headers, PAGE)?;
-    let (summaries, base) = house(&inner, move |_, capture| (reply::summaries(&capture, &base), base)).await?;
+    let (summaries, base) = house(&desk, move |_, capture| (reply::summaries(&capture, &base), base)).await?;
     Ok(shown(format, &summaries, |summaries| page::skills(summaries, &base)))
 }
 
 async fn skill(
-    State(inner): Shared,
+    State(desk): Shared,
     Path(name): Path<String>,
     Extension(Base(base)): Extension<Base>,
     uri: Uri,
     headers: HeaderMap,
 ) -> Answered {
     let format = Asked::of(&uri)?.format(&headers, PAGE)?;
-    let (reply, base) = house(&inner, move |_, capture| (reply::skill(&capture, &name, &base), base)).await?;
+    let (reply, base) = house(&desk, move |_, capture| (reply::skill(&capture, &name, &base), base)).await?;
     Ok(shown(format, &reply?, |skill| page::skill(skill, &base)))
 }
 
 async fn function(
-    State(inner): Shared,
+    State(desk): Shared,
     Path((skill, function)): Path<(String, String)>,
     Extension(Base(base)): Extension<Base>,
     uri: Uri,
@@ -108,7 +97,7 @@ async fn function(
     let format = asked.format(&headers, PAGE)?;
     let title = format!("{skill}.{function}");
     let arguments = Arguments::from_query(asked.others);
-    let (reply, columns) = work(&inner, &inner.sandbox, move |_, capture| {
+    let (reply, columns) = work(&desk, &desk.lens.sandbox, move |_, capture| {
         let value = capture.call(&skill, &function, arguments)?.to_json();
         let columns = reply::columns(&capture, &skill, &function);
         let reply = json!({
@@ -122,32 +111,27 @@ async fn function(
     Ok(shown(format, &reply, |reply| page::answer(&title, reply, &columns, &base)))
 }
 
-async fn query(State(inner): Shared, uri: Uri, headers: HeaderMap, request: Request) -> Answered {
+async fn query(State(desk): Shared, uri: Uri, headers: HeaderMap, request: Request) -> Answered {
     Asked::of(&uri)?.only(&headers, &[Format::Json])?;
-    let source = body(request, inner.sandbox.limits().source_bytes).await?;
+    let source = body(request, desk.lens.sandbox.limits().source_bytes).await?;
     let source = String::from_utf8(source.into())
         .map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "encoding", "the script is not UTF-8 text"))?;
-    let capture = inner.capture();
+    let capture = desk.lens.capture();
     let (answer, answered) = oneshot::channel();
     // Dropped with this future when the client goes: that ends the query.
-    let _running = inner.sandbox.start(&source, Arc::clone(&capture), move |outcome| {
+    let _running = desk.lens.sandbox.start(&source, Arc::clone(&capture), move |outcome| {
         let _ = answer.send(outcome.map(|outcome| reply::query(&capture, outcome)));
     })?;
     Ok(as_json(&answered.await.map_err(|_| lost())??))
 }
 
-async fn series(
-    State(inner): Shared,
-    Extension(Base(base)): Extension<Base>,
-    uri: Uri,
-    headers: HeaderMap,
-) -> Answered {
+async fn series(State(desk): Shared, Extension(Base(base)): Extension<Base>, uri: Uri, headers: HeaderMap) -> Answered {
     let mut asked = Asked::of(&uri)?;
     let format = asked.format(&headers, PAGE)?;
     let name = asked.take("name");
     let last = asked.take("last");
     asked.nothing_else(&["name", "last"])?;
-    let capture = inner.capture();
+    let capture = desk.lens.capture();
     let Some(name) = name else {
         let list = capture.history().list();
         return Ok(shown(format, &list, |list| page::series_list(list, &base)));
@@ -161,9 +145,9 @@ async fn series(
     Ok(shown(format, &series, |series| page::series(series, &base)))
 }
 
-async fn capture(State(inner): Shared, uri: Uri, headers: HeaderMap) -> Answered {
+async fn capture(State(desk): Shared, uri: Uri, headers: HeaderMap) -> Answered {
     Asked::of(&uri)?.only(&headers, &[Format::Json])?;
-    let (file, at) = work(&inner, &inner.sandbox, |_, capture| {
+    let (file, at) = work(&desk, &desk.lens.sandbox, |_, capture| {
         let mut file = Vec::new();
         capture.save(&mut file).map(|()| (file, capture.at()))
     })
@@ -179,9 +163,9 @@ async fn capture(State(inner): Shared, uri: Uri, headers: HeaderMap) -> Answered
     Ok(response)
 }
 
-async fn metrics(State(inner): Shared, uri: Uri) -> Answered {
+async fn metrics(State(desk): Shared, uri: Uri) -> Answered {
     Asked::of(&uri)?.nothing_else(&[])?;
-    let text = prometheus::text(&inner.capture().history().list());
+    let text = prometheus::text(&desk.lens.capture().history().list());
     Ok(([(header::CONTENT_TYPE, prometheus::MEDIA_TYPE)], text).into_response())
 }
 
@@ -209,22 +193,22 @@ async fn wrong_method(request: Request) -> Problem {
 
 /// Runs `work` on a thread that is kept for lens's own pages, so that they come while queries take all places.
 async fn house<T: Send + 'static>(
-    inner: &Arc<Inner>,
-    work_on: impl FnOnce(&Inner, Arc<Capture>) -> T + Send + 'static,
+    desk: &Arc<Desk>,
+    work_on: impl FnOnce(&Desk, Arc<Capture>) -> T + Send + 'static,
 ) -> Result<T, Problem> {
-    work(inner, &inner.house, work_on).await
+    work(desk, &desk.house, work_on).await
 }
 
 /// Runs `work` over a capture of now on a thread of `sandbox`.
 async fn work<T: Send + 'static>(
-    inner: &Arc<Inner>,
+    desk: &Arc<Desk>,
     sandbox: &Sandbox,
-    work: impl FnOnce(&Inner, Arc<Capture>) -> T + Send + 'static,
+    work: impl FnOnce(&Desk, Arc<Capture>) -> T + Send + 'static,
 ) -> Result<T, Problem> {
     let (answer, answered) = oneshot::channel::<Result<T, QueryError>>();
-    let shared = Arc::clone(inner);
+    let shared = Arc::clone(desk);
     sandbox.start_work(
-        move || work(&shared, shared.capture()),
+        move || work(&shared, shared.lens.capture()),
         move |outcome| {
             // The client may have gone meanwhile.
             let _ = answer.send(outcome);

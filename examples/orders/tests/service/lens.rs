@@ -1,6 +1,8 @@
 //! What lens says about the service, compared with the truth of a fault.
 
 #[cfg(tokio_unstable)]
+mod readme;
+#[cfg(tokio_unstable)]
 mod tasks;
 
 use serde_json::{Value, json};
