@@ -39,6 +39,7 @@ pub struct Builder {
     pub(crate) runtimes: Vec<(String, tokio::runtime::Handle)>,
     pub(crate) task_monitors: TaskMonitors,
     pub(crate) asks_glibc: bool,
+    pub(crate) records_panics: bool,
 }
 
 impl fmt::Debug for Builder {
@@ -70,6 +71,7 @@ impl Builder {
             runtimes: Vec::new(),
             task_monitors: TaskMonitors::new(),
             asks_glibc: false,
+            records_panics: false,
         }
     }
 
@@ -124,6 +126,14 @@ impl Builder {
     /// whoever allocates through it waits.
     pub fn ask_glibc(mut self) -> Self {
         self.asks_glibc = true;
+        self
+    }
+
+    /// Records panics, for the skill `panics` (feature `skills`). Off by default, because it adds a panic hook to the
+    /// process, which calls the one that was there before. It stays when lens ends, and is added once. A hook that the
+    /// service sets later should call the earlier one, or lens sees no more panics.
+    pub fn record_panics(mut self) -> Self {
+        self.records_panics = true;
         self
     }
 

@@ -98,6 +98,7 @@ pub(crate) fn start(builder: Builder) -> Result<Lens, Error> {
         task_monitors: builder.task_monitors,
         stalls: watchdog.skill(),
         asks_glibc: builder.asks_glibc,
+        records_panics: builder.records_panics,
     };
     crate::skills::add(&mut registry, sources)?;
     for add in builder.skills {

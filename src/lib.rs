@@ -7,6 +7,8 @@ mod handle;
 mod health;
 #[cfg(feature = "http")]
 mod http;
+#[cfg(feature = "logs")]
+mod logs;
 mod own;
 mod replay;
 mod skills;
@@ -20,6 +22,8 @@ pub use lens_core::{
 };
 #[doc(no_inline)]
 pub use lens_tokio::{TaskMonitors, instrument};
+#[cfg(feature = "logs")]
+pub use logs::{logs_layer, logs_layer_at};
 pub use own::OwnState;
 pub use replay::Replay;
 pub use schemars;

@@ -22,4 +22,4 @@ pub use instrument::instrument;
 pub use runtime::{RuntimeSkill, RuntimeState, Runtimes, TaskMonitors};
 pub use stalls::{StallsSkill, Watchdog};
 pub use table::Ticker;
-pub use tasks::{TasksSkill, ticker};
+pub use tasks::{CurrentTask, TasksSkill, current_task, ticker};

@@ -1,6 +1,7 @@
 //! The skill `tasks`: every live task of the instrumented runtimes and what each spawn site did. Separate from the
 //! [table](crate::instrument) because everything here runs in lens's threads, over a frozen copy.
 
+mod current;
 mod functions;
 pub(crate) mod place;
 mod rates;
@@ -20,6 +21,7 @@ use crate::table::sites::MAX_SITES;
 
 use rates::Samples;
 
+pub use current::{CurrentTask, current_task};
 pub use rows::{Count, Owner, SiteRow, TaskRow, TaskState, TreeRow};
 pub use state::TasksState;
 

@@ -7,6 +7,9 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// What `--help` prints.
 pub const HELP: &str = "\
@@ -97,12 +100,16 @@ impl Default for Config {
 impl Config {
     /// Sends the process's log to stderr. The service goes on if nobody reads it any more.
     pub fn start_log(&self) {
-        tracing_subscriber::fmt()
-            .with_max_level(self.log)
+        let log = tracing_subscriber::fmt::layer()
             .with_ansi(false)
             .with_writer(io::stderr)
             .log_internal_errors(false)
-            .init();
+            .with_filter(self.log);
+        let registry = tracing_subscriber::registry().with(log);
+        // The filter above is the log's own: lens has to see more than is written.
+        #[cfg(feature = "lens")]
+        let registry = registry.with(lens::logs_layer());
+        registry.init();
     }
 }
 

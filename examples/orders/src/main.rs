@@ -27,7 +27,7 @@ async fn main() -> ExitCode {
 
 async fn serve(config: &Config) -> Result<(), Box<dyn Error>> {
     #[cfg(feature = "lens")]
-    let lens = lens::Builder::new().address(config.lens_address).start()?;
+    let lens = lens::Builder::new().address(config.lens_address).record_panics().start()?;
     let service = service::start(config).await?;
     print(&format!("orders: http://{}\n", service.address()));
     #[cfg(feature = "lens")]

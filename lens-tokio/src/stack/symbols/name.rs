@@ -1,6 +1,7 @@
 //! How functions and places of stacks are written, and whose they are. Separate because these are rules about names: they
 //! read nothing.
 
+use lens_core::place::dependency;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -59,13 +60,6 @@ fn origin(path: &str, function: &str) -> Origin {
 /// Whether the file is the standard library's, as its builds name them.
 fn is_standard(path: &str) -> bool {
     path.starts_with("/rustc/") || path.contains("/rustlib/src/rust/library/")
-}
-
-/// What follows the directory in which Cargo keeps registries and checkouts: `"hyper-1.7.0/src/rt.rs"`.
-fn dependency(path: &str) -> Option<&str> {
-    ["/registry/src/", "/git/checkouts/"]
-        .into_iter()
-        .find_map(|directory| Some(path.split_once(directory)?.1.split_once('/')?.1))
 }
 
 /// The path as `file!()` has it, or from the name of the dependency on.

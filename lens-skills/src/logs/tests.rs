@@ -1,0 +1,228 @@
+//! Events that real registries dispatch, against what the tests logged. Separate because it is long.
+
+use std::fmt;
+
+use lens_core::Timestamp;
+use serde_json::{Value, json};
+use tracing_subscriber::layer::SubscriberExt;
+
+use super::*;
+use crate::testing::{ask, saved};
+
+fn no_task() -> Option<(u64, Option<&'static std::panic::Location<'static>>)> {
+    None
+}
+
+/// Calls `log` with a layer at `level` as the thread's default, and gives what was recorded.
+fn recorded(level: LevelFilter, log: impl FnOnce()) -> (Logs, LogsState) {
+    let logs = Logs::new(no_task);
+    tracing::subscriber::with_default(tracing_subscriber::registry().with(logs.layer(level)), log);
+    let state = LogsSkill::new(logs.clone()).collect().unwrap();
+    (logs, state)
+}
+
+fn asked(state: &LogsState, function: &str, arguments: Value) -> Value {
+    ask::<LogsSkill>(saved(state), function, arguments).unwrap()
+}
+
+fn here(line: u32) -> String {
+    format!("{}:{line}", file!())
+}
+
+#[test]
+fn an_event_is_kept_with_level_place_fields_and_spans() {
+    let before = Timestamp::now();
+    let (_, state) = recorded(LevelFilter::INFO, || {
+        let _request = tracing::info_span!("request").entered();
+        let _payment = tracing::info_span!("payment").entered();
+        tracing::warn!(order = 17, customer = "anna", "payment is late"); // this line
+    });
+    let line = line!() - 2;
+    let rows = asked(&state, "recent", json!({}));
+    let at: Timestamp = serde_json::from_value(rows[0]["at"].clone()).unwrap();
+    assert!(before.since(at).as_millis() == 0 && Timestamp::now().since(before).as_secs() < 10);
+    assert_eq!(
+        rows,
+        json!([{
+            "at": rows[0]["at"], "level": "warn", "target": "lens_skills::logs::tests", "place": here(line),
+            "message": "payment is late", "fields": "order=17 customer=anna", "spans": "payment < request",
+            "task": null, "spawned_at": null,
+        }])
+    );
+}
+
+#[test]
+fn the_newest_event_is_first_and_filters_choose() {
+    let (_, state) = recorded(LevelFilter::INFO, || {
+        tracing::error!("first");
+        tracing::info!(target: "shop::cart", "Second one");
+        tracing::error!(target: "shop::till", "third");
+    });
+    let messages = |arguments| {
+        let rows = asked(&state, "recent", arguments);
+        rows.as_array().unwrap().iter().map(|row| row["message"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(messages(json!({})), ["third", "Second one", "first"]);
+    assert_eq!(messages(json!({"limit": 1})), ["third"]);
+    assert_eq!(messages(json!({"level": "error"})), ["third", "first"]);
+    assert_eq!(messages(json!({"target": "shop"})), ["third", "Second one"]);
+    assert_eq!(messages(json!({"text": "second"})), ["Second one"]);
+}
+
+#[test]
+fn counts_are_exact_in_a_storm_and_what_is_not_listed_is_counted() {
+    const THREADS: u64 = 4;
+    const EACH: u64 = 5_000;
+    let logs = Logs::new(no_task);
+    let registry = tracing::Dispatch::new(tracing_subscriber::registry().with(logs.layer(LevelFilter::INFO)));
+    let storm = || {
+        for order in 0..EACH {
+            tracing::info!(order, "again"); // the storm's line
+        }
+        tracing::error!("once in each thread");
+    };
+    let line = line!() - 4;
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| tracing::dispatcher::with_default(&registry, storm));
+        }
+    });
+    let state = LogsSkill::new(logs).collect().unwrap();
+    let stats = asked(&state, "stats", json!({}));
+    assert_eq!(stats["infos_total"], json!(THREADS * EACH));
+    assert_eq!(stats["errors_total"], json!(THREADS));
+    assert_eq!(stats["unlisted_total"], json!(THREADS * EACH - u64::from(MAX_RECENT_PER_SECOND)));
+    let places = asked(&state, "places", json!({"by": "count", "limit": 1}));
+    assert_eq!(places[0]["place"], json!(here(line)));
+    assert_eq!(places[0]["count_total"], json!(THREADS * EACH));
+    assert_eq!(places[0]["rate_per_s"], Value::Null, "no window yet");
+    // The storm has not pushed out what was rare.
+    let errors = asked(&state, "recent", json!({"level": "error"}));
+    assert_eq!(errors.as_array().unwrap().len() as u64, THREADS);
+}
+
+#[test]
+fn a_rate_is_that_of_the_window() {
+    let place = |count, before| state::PlaceCount {
+        level: Level::Error,
+        target: "shop".into(),
+        place: Some("src/till.rs:3".into()),
+        count,
+        before,
+        first_at: Timestamp::now(),
+    };
+    let state = LogsState {
+        totals: levels::ByLevel([130, 0, 0, 0, 0]),
+        dropped: 0,
+        elsewhere: 0,
+        recent: Vec::new(),
+        places: vec![place(130, 100)],
+        window: Some(std::time::Duration::from_secs(60)),
+    };
+    assert_eq!(asked(&state, "places", json!({}))[0]["rate_per_s"], json!(0.5));
+    assert_eq!(asked(&state, "stats", json!({}))["errors_per_s"], json!(0.5));
+    assert_eq!(asked(&state, "targets", json!({}))[0]["errors_total"], json!(130));
+}
+
+#[test]
+fn the_samples_of_a_minute_give_the_count_at_its_start() {
+    let logs = Logs::new(no_task);
+    let log = || tracing::error!("failed");
+    let registry = tracing::Dispatch::new(tracing_subscriber::registry().with(logs.layer(LevelFilter::INFO)));
+    let start = Timestamp::now();
+    let mut rates = rates::Rates::default();
+    for second in 0..=100_u64 {
+        // One more event each second.
+        tracing::dispatcher::with_default(&registry, log);
+        rates.tick(&logs.recorder, start.plus(std::time::Duration::from_secs(second)));
+    }
+    let (window, before) = rates.window(start.plus(std::time::Duration::from_secs(100))).unwrap();
+    assert_eq!(window.as_secs(), 60);
+    // Sampled at second 40, after the event of that second.
+    assert_eq!(before.iter().sum::<u64>(), 41);
+}
+
+#[test]
+fn events_that_differ_in_values_are_one_group() {
+    let (_, state) = recorded(LevelFilter::INFO, || {
+        for order in [3, 14, 159] {
+            tracing::error!("order {order} failed"); // one line, three messages
+        }
+        tracing::error!("disk full");
+    });
+    let groups = asked(&state, "groups", json!({}));
+    assert_eq!(groups.as_array().unwrap().len(), 2);
+    assert_eq!(groups[0]["template"], json!("order # failed"));
+    assert_eq!(groups[0]["recent_count"], json!(3));
+    assert_eq!(groups[0]["example"], json!("order 159 failed"));
+}
+
+#[test]
+fn secrets_are_not_kept() {
+    let (_, state) = recorded(LevelFilter::INFO, || {
+        tracing::error!(password = "canary-1", url = "postgres://app:canary-2@db/orders", "token=canary-3 refused");
+    });
+    let rows = asked(&state, "recent", json!({}));
+    assert!(!rows.to_string().contains("canary"), "{rows}");
+    assert_eq!(rows[0]["message"], json!("token=[redacted] refused"));
+    assert!(!serde_json::to_string(&state).unwrap().contains("canary"), "a saved capture has them neither");
+}
+
+#[test]
+fn a_value_that_panics_when_it_is_shown_does_not_panic_in_the_service() {
+    struct Broken;
+    impl fmt::Debug for Broken {
+        fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+            panic!("cannot be shown")
+        }
+    }
+    let (_, state) = recorded(LevelFilter::INFO, || tracing::error!(value = ?Broken, "went on"));
+    assert_eq!(asked(&state, "stats", json!({}))["errors_total"], json!(1));
+}
+
+#[test]
+fn a_value_without_end_is_cut_off() {
+    struct Endless;
+    impl fmt::Debug for Endless {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            loop {
+                f.write_str("on and on ")?;
+            }
+        }
+    }
+    let (_, state) = recorded(LevelFilter::INFO, || tracing::error!(value = ?Endless, "went on"));
+    let row = &asked(&state, "recent", json!({}))[0];
+    assert_eq!(row["message"], json!("went on"));
+    assert_eq!(row["fields"].as_str().unwrap().len(), record::FIELDS + "…".len());
+}
+
+#[test]
+fn the_layer_enables_no_more_than_its_level() {
+    let (_, state) = recorded(LevelFilter::INFO, || {
+        assert!(!tracing::enabled!(tracing::Level::DEBUG));
+        tracing::debug!("not recorded");
+        tracing::info!("recorded");
+    });
+    let stats = asked(&state, "stats", json!({}));
+    assert_eq!((&stats["debugs_total"], &stats["infos_total"]), (&json!(0), &json!(1)));
+    let (_, state) = recorded(LevelFilter::DEBUG, || tracing::debug!("recorded"));
+    assert_eq!(asked(&state, "stats", json!({}))["debugs_total"], json!(1));
+}
+
+#[test]
+fn without_a_layer_the_skill_says_how_to_add_it() {
+    let skill = LogsSkill::new(Logs::new(no_task));
+    let reason = skill.collect().unwrap_err();
+    assert!(reason.to_string().contains("lens::logs_layer()"), "{reason}");
+    assert_eq!(skill.sources()[0].status(), "unavailable");
+}
+
+#[test]
+fn every_store_is_counted() {
+    let (logs, _) = recorded(LevelFilter::INFO, || tracing::error!("one"));
+    let skill = LogsSkill::new(logs);
+    let _ = skill.collect().unwrap();
+    let stores = skill.stores();
+    assert_eq!(stores[0].cap_count, (MAX_URGENT + MAX_RECENT) as u64);
+    assert_eq!(stores[1].len_count, 1);
+}
