@@ -144,7 +144,8 @@ impl Skill for Own {
     fn collect(&self) -> Reading<OwnState> {
         let registry = self.registry().ok_or_else(|| Unavailable::failed("lens has stopped"))?;
         let mut sources = Vec::new();
-        let mut stores = vec![(NAME.to_owned(), self.recorder.store()), (NAME.to_owned(), self.sandbox.store())];
+        let own = [self.recorder.store(), self.sandbox.store(), self.sandbox.abandoned()];
+        let mut stores: Vec<_> = own.into_iter().map(|store| (NAME.to_owned(), store)).collect();
         for entry in registry.entries().filter(|entry| entry.about().name != NAME) {
             let name = entry.about().name.to_string();
             sources.extend(entry.sources().into_iter().map(|source| (name.clone(), source)));

@@ -157,6 +157,12 @@ impl Sandbox {
     pub fn store(&self) -> Store {
         self.threads.store()
     }
+
+    /// The threads that did not end in time and still run; at the cap, queries are refused.
+    #[must_use]
+    pub fn abandoned(&self) -> Store {
+        self.threads.abandoned()
+    }
 }
 
 /// The error for work whose thread did not end in time.

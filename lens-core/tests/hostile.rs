@@ -48,9 +48,10 @@ fn no_script_hurts_the_process() {
                     let result = sandbox.run(&script.source, service::capture());
                     let took = started.elapsed();
                     if let Err(error) = &result {
-                        // A hanging thread, a panic or a defect of the guard; all else is an answer.
+                        // A hanging thread, a panic or a defect of the guard; all else is an answer. On a busy machine
+                        // a thread gets no processor for longer than the grace: it is late, but it ends.
                         let is_late = error.message.contains("did not end within");
-                        if error.kind == QueryErrorKind::Internal || is_late {
+                        if error.kind == QueryErrorKind::Internal || is_late && !ends(&sandbox) {
                             faults.lock().unwrap().push(format!("{}: {error}", script.name));
                         }
                     }
@@ -64,6 +65,15 @@ fn no_script_hurts_the_process() {
     });
     let faults = faults.into_inner().unwrap();
     assert!(faults.is_empty(), "{} scripts misbehaved:\n{}", faults.len(), faults.join("\n"));
+}
+
+/// Whether the sandbox's threads end, sooner or later.
+fn ends(sandbox: &Sandbox) -> bool {
+    let deadline = Instant::now() + limits().wall;
+    while sandbox.abandoned().len_count > 0 && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    sandbox.abandoned().len_count == 0
 }
 
 #[test]

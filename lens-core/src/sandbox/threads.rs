@@ -145,6 +145,16 @@ impl Threads {
         }
     }
 
+    pub(super) fn abandoned(&self) -> Store {
+        Store {
+            name: "queries that did not end".into(),
+            len_count: self.lock().abandoned.len() as u64,
+            cap_count: self.abandoned as u64,
+            memory_bytes: 0,
+            dropped_total: 0,
+        }
+    }
+
     fn take_slot(&self) -> Result<(), QueryError> {
         let mut slots = self.lock();
         let refusal = if slots.abandoned.len() >= self.abandoned {

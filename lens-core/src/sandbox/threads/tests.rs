@@ -42,6 +42,7 @@ fn hanging_work_is_answered_late_and_counted_until_it_ends() {
         )
         .unwrap();
     assert_eq!(answered.recv().unwrap().unwrap_err().message, "late");
+    assert_eq!((threads.abandoned().len_count, threads.abandoned().cap_count), (1, 1));
 
     let refused = threads
         .start(
@@ -68,6 +69,7 @@ fn hanging_work_is_answered_late_and_counted_until_it_ends() {
         assert!(Instant::now() < deadline, "the given up thread ended but is still counted");
         std::thread::yield_now();
     }
+    assert_eq!(threads.abandoned().len_count, 0);
 }
 
 #[test]
