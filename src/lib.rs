@@ -20,8 +20,11 @@ pub use lens_core::{
     About, Answer, CallError, Capture, Cell, Functions, Metric, MetricKind, Metrics, OrUnavailable, Reading, Registry,
     Series, Skill, Source, SourceStatus, Span, Store, Table, Timestamp, Unavailable, Unit, View, sandbox, skill,
 };
+#[cfg(feature = "waits")]
 #[doc(no_inline)]
-pub use lens_tokio::{TaskMonitors, instrument};
+pub use lens_tokio::waits_layer;
+#[doc(no_inline)]
+pub use lens_tokio::{TaskMonitors, Waits, instrument};
 #[cfg(feature = "logs")]
 pub use logs::{logs_layer, logs_layer_at};
 pub use own::OwnState;

@@ -7,7 +7,7 @@ use std::panic::Location;
 #[cfg(not(all(feature = "heap", feature = "skills", feature = "logs")))]
 use lens_core::{About, Unavailable};
 use lens_core::{Error, RegistryBuilder};
-use lens_tokio::{RuntimeSkill, Runtimes, StallsSkill, TaskMonitors, TasksSkill};
+use lens_tokio::{RuntimeSkill, Runtimes, StallsSkill, TaskMonitors, TasksSkill, Waits, WaitsSkill};
 
 /// What the built-in skills read from, beside the process itself.
 #[derive(Default)]
@@ -32,6 +32,7 @@ pub(crate) fn add(registry: &mut RegistryBuilder, sources: Sources) -> Result<()
     registry.skill(RuntimeSkill::new(sources.runtimes).task_monitors(sources.task_monitors))?;
     registry.skill(TasksSkill::new())?;
     registry.skill(sources.stalls)?;
+    registry.skill(WaitsSkill::new(Waits::global()))?;
 
     #[cfg(feature = "heap")]
     {

@@ -15,6 +15,7 @@ mod sync;
 mod table;
 pub mod tasks;
 mod threads;
+pub mod waits;
 
 pub use builder::Builder;
 pub use flavour::TOKIO_UNSTABLE;
@@ -23,3 +24,6 @@ pub use runtime::{RuntimeSkill, RuntimeState, Runtimes, TaskMonitors};
 pub use stalls::{StallsSkill, Watchdog};
 pub use table::Ticker;
 pub use tasks::{CurrentTask, TasksSkill, current_task, ticker};
+#[cfg(feature = "waits")]
+pub use waits::waits_layer;
+pub use waits::{Waits, WaitsSkill};

@@ -10,3 +10,4 @@ mod security;
 mod start;
 mod stuck;
 mod support;
+mod waits;

@@ -7,8 +7,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::Layer;
-use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
 /// What `--help` prints.
@@ -108,7 +107,7 @@ impl Config {
         let registry = tracing_subscriber::registry().with(log);
         // The filter above is the log's own: lens has to see more than is written.
         #[cfg(feature = "lens")]
-        let registry = registry.with(lens::logs_layer());
+        let registry = registry.with(lens::logs_layer()).with(lens::waits_layer());
         registry.init();
     }
 }

@@ -5,6 +5,8 @@ mod logs;
 mod readme;
 #[cfg(tokio_unstable)]
 mod tasks;
+#[cfg(tokio_unstable)]
+mod waits;
 
 use serde_json::{Value, json};
 
