@@ -5,6 +5,7 @@ mod file;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -20,6 +21,7 @@ pub use file::{FORMAT_VERSION, MAX_FILE_BYTES};
 
 /// One instant of the service.
 pub struct Capture {
+    id: String,
     at: Timestamp,
     registry: Arc<Registry>,
     skills: BTreeMap<String, OnceLock<Frozen>>,
@@ -42,14 +44,30 @@ impl Capture {
     /// A capture of now. A skill is read when it is first asked, and keeps that state for the capture's life.
     #[must_use]
     pub fn live(registry: &Arc<Registry>, recorder: &Arc<Recorder>) -> Self {
+        Self::of_now(registry, Arc::new(recorder.until(Instant::now())))
+    }
+
+    /// A capture of now whose history is copied, so that it is the same whenever it is asked: what is recorded meanwhile
+    /// is not in it, and nothing is overwritten.
+    ///
+    /// # Cost
+    ///
+    /// Up to 62 KiB for each series after a day.
+    #[must_use]
+    pub fn frozen(registry: &Arc<Registry>, recorder: &Arc<Recorder>) -> Self {
+        Self::of_now(registry, Arc::new(recorder.until(Instant::now()).save()))
+    }
+
+    fn of_now(registry: &Arc<Registry>, history: Arc<dyn History>) -> Self {
+        let at = Timestamp::now();
         let skills = registry.names().map(|name| (name.to_owned(), OnceLock::new())).collect();
-        Self {
-            at: Timestamp::now(),
-            registry: Arc::clone(registry),
-            skills,
-            history: Arc::new(recorder.until(Instant::now())),
-            is_live: true,
-        }
+        Self { id: new_id(at), at, registry: Arc::clone(registry), skills, history, is_live: true }
+    }
+
+    /// What tells it from every other capture; a saved one keeps it.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
     }
 
     /// The instant that it is a reading of.
@@ -107,14 +125,14 @@ impl Capture {
     ///
     /// Why the skill cannot be read.
     pub fn state(&self, skill: &str) -> Reading<State> {
-        self.frozen(skill)?.state.clone()
+        self.read(skill)?.state.clone()
     }
 
     /// Reads every skill that was not read yet.
     pub fn collect_all(&self) {
         for name in self.skills.keys() {
             // What a skill cannot say is kept in the capture as that.
-            let _ = self.frozen(name);
+            let _ = self.read(name);
         }
     }
 
@@ -130,16 +148,23 @@ impl Capture {
     ///
     /// There is no such skill.
     pub fn sources(&self, skill: &str) -> Reading<&[Source]> {
-        Ok(&self.frozen(skill)?.sources)
+        Ok(&self.read(skill)?.sources)
     }
 
-    fn frozen(&self, skill: &str) -> Reading<&Frozen> {
+    fn read(&self, skill: &str) -> Reading<&Frozen> {
         let Some(cell) = self.skills.get(skill) else {
             return Err(Unavailable::NotInCapture { what: format!("the skill `{skill}`").into() });
         };
         let entry = self.registry.get(skill).map_err(|error| Unavailable::failed(error.to_string()))?;
         Ok(cell.get_or_init(|| Frozen { state: entry.collect(), sources: entry.sources() }))
     }
+}
+
+/// A new id: the instant, the process, and a number within the process.
+fn new_id(at: Timestamp) -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    format!("{:x}-{:x}-{number:x}", at.unix_millis(), std::process::id())
 }
 
 #[cfg(test)]

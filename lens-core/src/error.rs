@@ -22,6 +22,22 @@ pub enum Error {
         /// The name.
         name: String,
     },
+    /// A check is not in the form of a check, or its name is taken.
+    #[error("the check `{name}` cannot be used: {why}")]
+    Check {
+        /// The check.
+        name: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// There is no such threshold.
+    #[error("there is no threshold `{name}`{}; thresholds are called `check.NAME`", crate::error::or_nearest(.nearest))]
+    Threshold {
+        /// The name.
+        name: String,
+        /// The one that was most likely meant.
+        nearest: Option<String>,
+    },
     /// The file is JSON, but no capture; or it is no JSON at all.
     #[error("this is not a lens capture: {reason}")]
     ForeignCapture {
@@ -126,6 +142,11 @@ impl CallError {
     pub fn argument(name: &str, message: impl Into<String>) -> Self {
         Self::Argument { name: name.to_owned(), message: message.into(), nearest: None }
     }
+}
+
+/// The proposal of the nearest name, if there is one.
+fn or_nearest(nearest: &Option<String>) -> String {
+    nearest.as_ref().map(|name| format!(", did you mean `{name}`?")).unwrap_or_default()
 }
 
 /// The one of `known` that was most likely meant by `name`, if any is near.

@@ -6,7 +6,9 @@
 
 pub mod answer;
 pub mod capture;
+pub mod checks;
 pub mod error;
+pub mod evidence;
 pub mod metric;
 pub mod place;
 pub mod reading;
@@ -21,7 +23,9 @@ pub mod time;
 
 pub use answer::{Answer, Cell, Table};
 pub use capture::Capture;
+pub use checks::{Check, Checks};
 pub use error::{CallError, Error};
+pub use evidence::{Cause, Fact, Finding, Insight, Report, Severity};
 pub use metric::{Metric, MetricKind, Metrics, Unit};
 pub use place::Place;
 pub use reading::{OrUnavailable, Reading, Source, SourceStatus, Unavailable};

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::answer::Answer;
+use crate::checks::Check;
 use crate::error::{CallError, Error};
 use crate::metric::Metrics;
 use crate::reading::{Reading, Source, Unavailable};
@@ -57,6 +58,7 @@ pub struct Registry {
 pub struct Entry {
     about: About,
     functions: Box<dyn ErasedFunctions>,
+    checks: &'static [Check],
     live: Reading<Arc<Host>>,
 }
 
@@ -95,6 +97,7 @@ impl RegistryBuilder {
         self.insert(Entry {
             about,
             functions: Box::new(TypedFunctions::new(S::functions(Functions::new()))),
+            checks: S::checks(),
             live: Ok(live),
         })
     }
@@ -108,6 +111,7 @@ impl RegistryBuilder {
         self.insert(Entry {
             about,
             functions: Box::new(TypedFunctions::new(S::functions(Functions::new()))),
+            checks: S::checks(),
             live: Err(reason),
         })
     }
@@ -118,7 +122,7 @@ impl RegistryBuilder {
     ///
     /// The name is taken, or cannot be used in a query.
     pub fn absent(&mut self, about: About, reason: Unavailable) -> Result<&mut Self, Error> {
-        self.insert(Entry { about, functions: Box::new(erased::NoFunctions), live: Err(reason) })
+        self.insert(Entry { about, functions: Box::new(erased::NoFunctions), checks: &[], live: Err(reason) })
     }
 
     /// The registry of what was added.
@@ -262,6 +266,12 @@ impl Entry {
     #[must_use]
     pub fn has_functions(&self) -> bool {
         !self.functions.references().is_empty()
+    }
+
+    /// Its checks.
+    #[must_use]
+    pub fn checks(&self) -> &'static [Check] {
+        self.checks
     }
 
     /// Reads the state now.

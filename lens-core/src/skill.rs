@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::answer::Answer;
+use crate::checks::Check;
 use crate::error::CallError;
 use crate::metric::Metrics;
 use crate::reading::{Reading, Source};
@@ -89,6 +90,11 @@ pub trait Skill: Send + Sync + 'static {
     fn stores(&self) -> Vec<Store> {
         Vec::new()
     }
+
+    /// The scripts that say what is wrong, in its readings and those of others: see [`checks`](crate::checks).
+    fn checks() -> &'static [Check] {
+        &[]
+    }
 }
 
 /// A skill that the service itself holds on to, as `Arc`, is a skill.
@@ -119,6 +125,10 @@ impl<S: Skill> Skill for Arc<S> {
 
     fn stores(&self) -> Vec<Store> {
         S::stores(self)
+    }
+
+    fn checks() -> &'static [Check] {
+        S::checks()
     }
 }
 

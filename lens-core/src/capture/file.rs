@@ -29,6 +29,9 @@ struct File {
     version: u64,
     written_by: String,
     captured_at: Timestamp,
+    /// Files of before there were ids have none.
+    #[serde(default)]
+    id: Option<String>,
     skills: BTreeMap<String, SavedSkill>,
     history: SavedHistory,
 }
@@ -68,6 +71,7 @@ impl Capture {
             version: FORMAT_VERSION,
             written_by: concat!("lens ", env!("CARGO_PKG_VERSION")).to_owned(),
             captured_at: self.at,
+            id: Some(self.id.clone()),
             skills,
             history: self.history.save(),
         };
@@ -102,6 +106,7 @@ impl Capture {
             }
         }
         Ok(Self {
+            id: file.id.unwrap_or_else(|| file.captured_at.to_string()),
             at: file.captured_at,
             registry: Arc::clone(registry),
             skills,

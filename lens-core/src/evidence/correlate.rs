@@ -1,0 +1,189 @@
+//! Puts the findings of one incident together: each finding that another explains becomes its symptom, and what nothing
+//! explains is a root. Separate because it is a pure function of findings.
+
+use std::collections::BTreeSet;
+
+use super::rules::RULES;
+use super::{Confidence, Correlation, Finding, Insight, Link, Linked, Severity};
+
+/// How far apart two onsets may be that count as one: both are known to some seconds only.
+const TOGETHER_S: f64 = 10.0;
+
+/// The insights that `findings` make, the worst first.
+#[must_use]
+pub fn correlate(findings: Vec<Finding>) -> Vec<Insight> {
+    let findings = merged(findings);
+    let parents: Vec<Option<(usize, Link)>> =
+        (0..findings.len()).map(|effect| explanation(&findings, effect)).collect();
+    let mut findings: Vec<Option<Finding>> = findings.into_iter().map(Some).collect();
+    let mut insights = Vec::new();
+    for root in 0..findings.len() {
+        if parents[root].is_none() {
+            // Positions in the insight, by positions in the list.
+            let mut order = vec![root];
+            let mut at = 0;
+            while at < order.len() {
+                let cause = order[at];
+                let is_effect = |effect: &usize| parents[*effect].as_ref().is_some_and(|(other, _)| *other == cause);
+                order.extend((0..findings.len()).filter(is_effect));
+                at += 1;
+            }
+            let linked = order.iter().filter_map(|&index| {
+                let link = parents[index].as_ref().map(|(cause, link)| Link {
+                    explained_by: order.iter().position(|other| other == cause).unwrap_or(0),
+                    ..link.clone()
+                });
+                Some(Linked { link, finding: findings[index].take()? })
+            });
+            let linked: Vec<Linked> = linked.collect();
+            insights.push(insight(linked));
+        }
+    }
+    insights.sort_by(|one, other| {
+        let by_severity = other.severity.cmp(&one.severity);
+        by_severity.then(other.confidence.cmp(&one.confidence)).then(one.since.cmp(&other.since))
+    });
+    insights
+}
+
+/// Findings of one cause at one place are one: the worse keeps, with the facts of both.
+fn merged(findings: Vec<Finding>) -> Vec<Finding> {
+    let mut kept: Vec<Finding> = Vec::new();
+    for finding in findings {
+        let is_same = |other: &&mut Finding| other.cause == finding.cause && other.place == finding.place;
+        match kept.iter_mut().find(is_same) {
+            Some(other) if finding.place.is_some() || other.check == finding.check => {
+                if finding.severity > other.severity {
+                    other.severity = finding.severity;
+                }
+                other.since = earlier(other.since, finding.since);
+                let new = finding.facts.into_iter().filter(|fact| !other.facts.contains(fact)).collect::<Vec<_>>();
+                other.facts.extend(new);
+                extend(&mut other.spawned_at, finding.spawned_at);
+                extend(&mut other.created_at, finding.created_at);
+                extend(&mut other.tasks, finding.tasks);
+            }
+            _ => kept.push(finding),
+        }
+    }
+    kept
+}
+
+fn extend<T: PartialEq>(list: &mut Vec<T>, more: Vec<T>) {
+    for item in more {
+        if !list.contains(&item) {
+            list.push(item);
+        }
+    }
+}
+
+/// The finding that explains `effect` best.
+fn explanation(findings: &[Finding], effect: usize) -> Option<(usize, Link)> {
+    let of = &findings[effect];
+    let mut best: Option<(u32, usize, Link)> = None;
+    for (rank, rule) in RULES.iter().enumerate().filter(|(_, rule)| rule.effect == of.cause) {
+        for (index, cause) in findings.iter().enumerate().filter(|(_, other)| other.cause == rule.cause) {
+            let common = common_subject(cause, of);
+            if rule.needs_common_subject && common.is_none() {
+                continue;
+            }
+            let together = began_together(cause, of);
+            let correlation = match (&common, together) {
+                (Some(_), _) => Correlation::Causal,
+                (None, Some(true)) => Correlation::Temporal,
+                (None, _) => Correlation::Symptomatic,
+            };
+            // A common subject tells most, then an onset in common, then the severity, then the rule's place in the list.
+            let rank = u32::try_from(RULES.len() - rank).unwrap_or(0);
+            let score = u32::from(common.is_some()) * 100_000
+                + u32::from(together == Some(true)) * 10_000
+                + severity_score(cause.severity) * 1_000
+                + rank;
+            let because = common.map_or_else(
+                || rule.because.to_owned(),
+                |subject| format!("{}; both are about {subject}", rule.because),
+            );
+            if best.as_ref().is_none_or(|(known, ..)| score > *known) {
+                best = Some((score, index, Link { correlation, explained_by: index, because }));
+            }
+        }
+    }
+    best.map(|(_, index, link)| (index, link))
+}
+
+fn severity_score(severity: Severity) -> u32 {
+    match severity {
+        Severity::Info => 0,
+        Severity::Warning => 1,
+        Severity::Critical => 2,
+    }
+}
+
+/// A task, a place or a resource that both are about.
+fn common_subject(one: &Finding, other: &Finding) -> Option<String> {
+    let task = one.tasks.iter().find(|task| other.tasks.contains(task)).map(|task| format!("task {task}"));
+    let lines = |finding: &Finding| -> Vec<String> {
+        finding.place.iter().chain(&finding.spawned_at).chain(&finding.created_at).map(|place| line(place)).collect()
+    };
+    let others = lines(other);
+    task.or_else(|| lines(one).into_iter().find(|place| others.contains(place)))
+}
+
+/// A place without its column: stacks have none.
+fn line(place: &str) -> String {
+    let mut parts = place.splitn(3, ':');
+    match (parts.next(), parts.next()) {
+        (Some(file), Some(line)) => format!("{file}:{line}"),
+        _ => place.to_owned(),
+    }
+}
+
+fn began_together(one: &Finding, other: &Finding) -> Option<bool> {
+    let (one, other) = (one.since?, other.since?);
+    let apart = one.since(other).max(other.since(one));
+    Some(apart.as_secs_f64() <= TOGETHER_S)
+}
+
+fn earlier<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
+fn insight(findings: Vec<Linked>) -> Insight {
+    let root = &findings[0].finding;
+    let skills: BTreeSet<&str> = findings.iter().flat_map(|linked| linked.finding.skills()).collect();
+    let grounded = skills.len() >= 2;
+    let is_explained = !root.cause.is_symptom();
+    let confidence = match (is_explained, grounded, &root.place) {
+        (false, ..) => Confidence::Low,
+        (true, true, Some(_)) => Confidence::High,
+        _ => Confidence::Medium,
+    };
+    let links = findings.iter().filter_map(|linked| linked.link.as_ref()).map(|link| link.correlation);
+    let rank = |correlation: &Correlation| match correlation {
+        Correlation::Causal => 2,
+        Correlation::Temporal => 1,
+        Correlation::Symptomatic => 0,
+    };
+    Insight {
+        severity: findings.iter().map(|linked| linked.finding.severity).max().unwrap_or(Severity::Info),
+        summary: root.summary.clone(),
+        root_cause: is_explained.then_some(root.cause),
+        place: root
+            .place
+            .clone()
+            .or_else(|| root.spawned_at.first().cloned())
+            .or_else(|| root.created_at.first().cloned()),
+        since: findings.iter().map(|linked| linked.finding.since).fold(None, earlier),
+        remedy: root.remedy.clone(),
+        correlation: links.max_by_key(rank),
+        grounded,
+        confidence,
+        findings,
+    }
+}
+
+#[cfg(test)]
+mod tests;

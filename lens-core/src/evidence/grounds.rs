@@ -1,0 +1,172 @@
+//! Whether a value bears out a sentence: each number in the sentence must be one of the value's (as it is, or in the unit
+//! that follows it), and each word with digits (a place, a name) must be in it. Separate because this is what keeps a
+//! sentence honest, whoever wrote it.
+
+use serde_json::Value;
+
+/// Checks the numbers of `text` against `value`, and against the constants of `expr`.
+pub(super) fn check(text: &str, expr: &str, value: &Value) -> Result<(), String> {
+    let mut known = Known { numbers: literals(expr), words: expr.to_owned() };
+    known.add(value);
+    let words: Vec<&str> = text.split_whitespace().collect();
+    for (index, word) in words.iter().enumerate() {
+        let word = trimmed(word);
+        let Some((number, own_unit)) = leading_number(word) else { continue };
+        let unit = if own_unit.is_empty() { words.get(index + 1).map_or("", |next| trimmed(next)) } else { own_unit };
+        let is_number = own_unit.is_empty() || scales(own_unit).len() > 1;
+        let holds = if is_number { known.has(&number, unit) } else { known.words.contains(word) };
+        if !holds {
+            return Err(format!("its expression does not give \"{word}\""));
+        }
+    }
+    Ok(())
+}
+
+/// Which of `skills` the expression asks: `skill.function(…)`, or `series("skill.metric")`.
+pub(super) fn skills<'a>(expr: &str, skills: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let is_asked = |skill: &&str| {
+        let mut rest = expr;
+        while let Some(at) = rest.find(skill) {
+            let before = rest[..at].chars().next_back();
+            let after = &rest[at + skill.len()..];
+            if after.starts_with('.') && !before.is_some_and(|letter| letter.is_alphanumeric() || "._".contains(letter))
+            {
+                return true;
+            }
+            rest = after;
+        }
+        false
+    };
+    skills.filter(is_asked).map(str::to_owned).collect()
+}
+
+struct Known {
+    numbers: Vec<f64>,
+    words: String,
+}
+
+impl Known {
+    fn add(&mut self, value: &Value) {
+        match value {
+            Value::Number(number) => self.numbers.extend(number.as_f64()),
+            Value::String(text) => {
+                self.words.push(' ');
+                self.words.push_str(text);
+            }
+            Value::Array(items) => items.iter().for_each(|item| self.add(item)),
+            Value::Object(fields) => fields.values().for_each(|field| self.add(field)),
+            Value::Null | Value::Bool(_) => {}
+        }
+    }
+
+    fn has(&self, shown: &Shown, unit: &str) -> bool {
+        let of_unit = scales(unit);
+        let is_it = |known: &f64| {
+            of_unit.iter().any(|scale| {
+                let scaled = known * scale;
+                (scaled.abs() - shown.number).abs() <= shown.slack + scaled.abs() * 1e-9
+            })
+        };
+        self.numbers.iter().any(is_it)
+    }
+}
+
+/// By how much a value may have been multiplied to be shown in `unit`.
+fn scales(unit: &str) -> &'static [f64] {
+    const KIB: f64 = 1024.0;
+    match unit {
+        "%" => &[1.0, 100.0],
+        "s" | "s/s" | "seconds" | "second" => &[1.0, 1e-3],
+        "min" | "minutes" => &[1.0, 1.0 / 60.0, 1.0 / 60e3],
+        "h" | "hours" => &[1.0, 1.0 / 3600.0, 1.0 / 3600e3],
+        "d" | "days" => &[1.0, 1.0 / 86_400.0, 1.0 / 86_400e3],
+        "KiB" | "KiB/s" => &[1.0, 1.0 / KIB],
+        "MiB" | "MiB/s" => &[1.0, 1.0 / (KIB * KIB)],
+        "GiB" | "GiB/s" => &[1.0, 1.0 / (KIB * KIB * KIB)],
+        "TiB" | "TiB/s" => &[1.0, 1.0 / (KIB * KIB * KIB * KIB)],
+        _ => &[1.0],
+    }
+}
+
+/// A number as it is written, and how far what it was rounded from may be.
+struct Shown {
+    number: f64,
+    slack: f64,
+}
+
+/// The word without the punctuation around it.
+fn trimmed(word: &str) -> &str {
+    word.trim_matches(|letter: char| "()[]{},.;:!?\"'`„“”".contains(letter))
+}
+
+/// The number that a word starts with, and the rest of the word; `None` for a word without digits. A word in which digits
+/// come later is all rest.
+fn leading_number(word: &str) -> Option<(Shown, &str)> {
+    if !word.contains(|letter: char| letter.is_ascii_digit()) {
+        return None;
+    }
+    let mut digits = word.trim_start_matches(['-', '+', '×', '~', '≥', '<', '>']);
+    let end = digits.find(|letter: char| !letter.is_ascii_digit() && letter != '.').unwrap_or(digits.len());
+    let (mut number, mut rest) = digits.split_at(end);
+    if number.matches('.').count() > 1 || number.is_empty() {
+        digits = word;
+        (number, rest) = ("0", digits);
+    }
+    let decimals = number.split_once('.').map_or(0, |(_, decimals)| decimals.len());
+    let slack = 0.5 * 10_f64.powi(-i32::try_from(decimals).unwrap_or(i32::MAX));
+    Some((Shown { number: number.parse().unwrap_or(f64::NAN), slack }, rest))
+}
+
+/// The numbers that stand in an expression as they are.
+fn literals(expr: &str) -> Vec<f64> {
+    let words = expr.split(|letter: char| !(letter.is_alphanumeric() || letter == '.' || letter == '_'));
+    words.filter_map(|word| word.parse().ok()).filter(|number: &f64| number.is_finite()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn holds(text: &str, value: &Value) -> bool {
+        check(text, "f(limit=20)", value).is_ok()
+    }
+
+    #[test]
+    fn numbers_must_be_the_values() {
+        assert!(holds("2 of 3 workers have stood still for 523 ms", &json!([2, 3, 523.4])));
+        assert!(!holds("2 of 3 workers have stood still for 524 ms", &json!([2, 3, 523.4])));
+        assert!(holds("the ratio is 0.95, which is 95 %", &json!(0.9512)));
+        assert!(!holds("it is 96 %", &json!(0.9512)));
+        assert!(holds("at most 20 of them", &json!("none")), "a constant of the expression");
+        assert!(holds("no number at all", &json!(true)));
+        assert!(!holds("3 tasks", &json!(true)));
+    }
+
+    #[test]
+    fn a_number_may_be_shown_in_a_larger_unit() {
+        assert!(holds("6.83 MiB were kept", &json!(7_161_839)));
+        assert!(!holds("6.84 MiB were kept", &json!(7_161_839)));
+        assert!(holds("for 1.5 min", &json!(90_000.0)));
+        assert!(holds("(2.0 s)", &json!(2_004)));
+        assert!(holds("12.5%", &json!(0.125)));
+        assert!(!holds("7 ms", &json!(7_000)), "milliseconds are never rescaled");
+    }
+
+    #[test]
+    fn places_and_names_must_be_the_values() {
+        assert!(holds("it waits in src/cart.rs:41:9.", &json!({"place": "src/cart.rs:41:9"})));
+        assert!(holds("`worker-2` waits", &json!(["worker-2"])));
+        assert!(!holds("it waits in src/cart.rs:42", &json!({"place": "src/cart.rs:41:9"})));
+        assert!(!holds("version 5.3.0", &json!("5.3.1")));
+    }
+
+    #[test]
+    fn the_skills_of_an_expression_are_found() {
+        let of = |expr| skills(expr, ["heap", "os", "stalls"].into_iter());
+        assert_eq!(of("[s for s in stalls.now() if s.place == \"os\"]"), ["stalls"]);
+        assert_eq!(of("series(\"os.fd_count\", last=\"1m\").last + heap.stats().live_bytes"), ["heap", "os"]);
+        assert_eq!(of("chaos.x + row.os.y"), Vec::<String>::new());
+    }
+}

@@ -1,0 +1,97 @@
+//! A report as plain text, for terminals, tickets and logs. Separate because it is all wording: first what is wrong, where,
+//! since when and what to do, then what shows it.
+
+use std::fmt;
+
+use super::{EndedBy, Insight, Linked, Report};
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} – {}", self.status().to_uppercase(), headline(self))?;
+        writeln!(f, "captured at {}, capture {}", self.captured_at, self.capture)?;
+        if let Some(reason) = &self.reason {
+            writeln!(f, "asked because: {reason}")?;
+        }
+        if self.ended_by != EndedBy::Completion {
+            writeln!(f, "not finished: ended by {}", self.ended_by.word())?;
+        }
+        for (index, insight) in self.insights.iter().enumerate() {
+            write!(f, "\n{}. {insight}", index + 1)?;
+        }
+        writeln!(f, "\n{} checks in {:.0} ms", self.checked_count, self.elapsed_ms)?;
+        for missing in &self.not_checked {
+            writeln!(f, "not checked: {} ({}), because {}", missing.check, missing.skill, missing.because)?;
+        }
+        for defect in &self.defects {
+            let line = defect.line.map(|line| format!(" line {line}")).unwrap_or_default();
+            writeln!(f, "defective check: {} ({}){line}: {}", defect.check, defect.skill, defect.why)?;
+        }
+        Ok(())
+    }
+}
+
+/// What a report says in one sentence.
+fn headline(report: &Report) -> String {
+    match report.insights.as_slice() {
+        [] if report.status() == "ok" => "nothing that is checked is wrong".to_owned(),
+        [] => "nothing was found, but not everything could be checked".to_owned(),
+        [one] => one.summary.clone(),
+        [first, rest @ ..] => format!("{} – and {} more", first.summary, rest.len()),
+    }
+}
+
+impl Insight {
+    /// What it is about: the cause, or that it is not known.
+    #[must_use]
+    pub fn title(&self) -> &'static str {
+        self.root_cause.map_or("inconclusive: only symptoms were found", super::Cause::title)
+    }
+}
+
+impl fmt::Display for Insight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "[{}] {}: {}", self.severity, self.title(), self.summary)?;
+        let mut line = |name: &str, value: &str| writeln!(f, "   {name:<9} {value}");
+        let root = self.root();
+        if let Some(place) = &self.place {
+            line("where", place)?;
+        }
+        let mut places = |name: &str, places: &[String]| match places {
+            [] => Ok(()),
+            places => line(name, &places.join(", ")),
+        };
+        places("spawned", &root.spawned_at)?;
+        places("created", &root.created_at)?;
+        if let Some(since) = self.since {
+            line("since", &since.to_string())?;
+        }
+        line("do", &self.remedy)?;
+        let grounded = if self.grounded { "facts of several skills" } else { "facts of one skill" };
+        line("sure", &format!("{}, {grounded}", self.confidence))?;
+        for linked in &self.findings {
+            evidence(f, linked)?;
+        }
+        Ok(())
+    }
+}
+
+fn evidence(f: &mut fmt::Formatter<'_>, linked: &Linked) -> fmt::Result {
+    let finding = &linked.finding;
+    if let Some(link) = &linked.link {
+        writeln!(
+            f,
+            "   symptom   {}: {} ({}: {})",
+            finding.cause.title(),
+            finding.summary,
+            link.correlation,
+            link.because
+        )?;
+    }
+    for fact in &finding.facts {
+        writeln!(f, "   fact      {}\n             {}", fact.text, fact.expr)?;
+    }
+    if let Some(hypothesis) = &finding.hypothesis {
+        writeln!(f, "   may be    {hypothesis} (hypothesis)")?;
+    }
+    Ok(())
+}
