@@ -1,10 +1,11 @@
 //! How a service starts lens. Separate because it is the one place where settings are checked and skills are chosen.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use lens_core::sandbox::Limits;
-use lens_core::{RegistryBuilder, Skill};
+use lens_core::{Check, RegistryBuilder, Skill};
 use lens_tokio::TaskMonitors;
 
 use crate::error::Error;
@@ -40,6 +41,8 @@ pub struct Builder {
     pub(crate) task_monitors: TaskMonitors,
     pub(crate) asks_glibc: bool,
     pub(crate) records_panics: bool,
+    pub(crate) checks: Vec<Check>,
+    pub(crate) thresholds: Vec<(String, f64)>,
 }
 
 impl fmt::Debug for Builder {
@@ -72,6 +75,8 @@ impl Builder {
             task_monitors: TaskMonitors::new(),
             asks_glibc: false,
             records_panics: false,
+            checks: Vec::new(),
+            thresholds: Vec::new(),
         }
     }
 
@@ -137,14 +142,51 @@ impl Builder {
         self
     }
 
+    /// Adds a check of the service's own: a script that says what is wrong, in the form of [`checks`](crate::checks). It
+    /// may ask every skill, the service's own included.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let check = r#"
+    /// # More tasks are alive than this service ever needs.
+    /// #
+    /// # skills: runtime
+    ///
+    /// MOST = 500  # Ten for each of the fifty tenants.
+    ///
+    /// def main():
+    ///     alive = sum([r.num_alive_tasks for r in runtime.stats()])
+    ///     if alive <= MOST:
+    ///         return []
+    ///     shown = fact(f"{alive} tasks are alive", "sum([r.num_alive_tasks for r in runtime.stats()])")
+    ///     return [finding("task_leak", "warning", [shown], "look for jobs that hang")]
+    /// "#;
+    /// # let check = check.trim_start();
+    /// let lens = lens::Builder::new().no_listener().check("tenants", check).start()?;
+    /// assert!(lens.findings().findings().all(|finding| finding.check != "tenants"));
+    /// # Ok::<(), lens::Error>(())
+    /// ```
+    pub fn check(mut self, name: impl Into<Cow<'static, str>>, source: impl Into<Cow<'static, str>>) -> Self {
+        self.checks.push(Check { name: name.into(), source: source.into() });
+        self
+    }
+
+    /// Overrides a threshold of a check: `.threshold("blocking_call.MIN_MS", 250.0)`. What there is, its defaults and
+    /// their reasons are listed at `/debug/lens/checks`.
+    pub fn threshold(mut self, name: impl Into<String>, value: impl Into<f64>) -> Self {
+        self.thresholds.push((name.into(), value.into()));
+        self
+    }
+
     /// Starts lens on threads of its own. Called inside a tokio runtime, it watches that runtime.
     ///
     /// lens stops when the returned value is dropped.
     ///
     /// # Errors
     ///
-    /// lens runs already, the address cannot be listened on, a skill's name is taken or unfit, or a thread cannot be
-    /// started. Nothing is left running then.
+    /// lens runs already, the address cannot be listened on, a skill's or a check's name is taken or unfit, a check is none,
+    /// there is no such threshold, or a thread cannot be started. Nothing is left running then.
     pub fn start(self) -> Result<Lens, Error> {
         if self.token.as_deref().is_some_and(|token| token.len() < MIN_TOKEN_LETTERS) {
             return Err(Error::Setting {
@@ -156,7 +198,8 @@ impl Builder {
         handle::start(self)
     }
 
-    /// Opens a saved capture instead of looking at this process; of the settings, only limits and skills count. A skill of
+    /// Opens a saved capture instead of looking at this process; of the settings, only limits, skills, checks and thresholds
+    /// count. A skill of
     /// the service's own answers if it is [added](Self::skill) here too.
     ///
     /// # Errors

@@ -10,14 +10,15 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use lens_core::sandbox::{Outcome, QueryError, Sandbox};
-use lens_core::{Capture, Metrics, Recorder, Registry, RegistryBuilder, threads};
+use lens_core::{Capture, Checks, Metrics, Recorder, Registry, RegistryBuilder, Report, threads};
 use lens_tokio::{Runtimes, Watchdog, stalls};
 
 use crate::builder::Builder;
 use crate::error::Error;
 #[cfg(feature = "http")]
 use crate::http;
-use crate::own::Own;
+use crate::investigations::Investigations;
+use crate::own::{Links, Own};
 use crate::skills::Sources;
 
 /// How often workers are looked at between two recordings, so that one that makes no progress is noticed within that
@@ -48,11 +49,17 @@ pub(crate) struct Inner {
     pub(crate) recorder: Arc<Recorder>,
     /// Where queries run.
     pub(crate) sandbox: Sandbox,
+    pub(crate) investigations: Arc<Investigations>,
 }
 
 impl Inner {
     pub(crate) fn capture(&self) -> Arc<Capture> {
         Arc::new(Capture::live(&self.registry, &self.recorder))
+    }
+
+    /// A capture for checks: it stays the same while they are evaluated one after the other.
+    pub(crate) fn frozen(&self) -> Arc<Capture> {
+        Arc::new(Capture::frozen(&self.registry, &self.recorder))
     }
 }
 
@@ -105,10 +112,12 @@ pub(crate) fn start(builder: Builder) -> Result<Lens, Error> {
         add(&mut registry)?;
     }
     let registry = Arc::new(registry.build());
+    let checks = Checks::new(&registry, &builder.checks, &builder.thresholds)?;
+    let investigations = Arc::new(Investigations::new(checks));
     // Nobody else has the cell yet.
-    let _ = link.set(Arc::downgrade(&registry));
+    let _ = link.set(Links { registry: Arc::downgrade(&registry), investigations: Arc::downgrade(&investigations) });
 
-    let inner = Arc::new(Inner { registry, recorder, sandbox });
+    let inner = Arc::new(Inner { registry, recorder, sandbox, investigations });
     let recording = record(&inner, runtimes)?;
     #[cfg(feature = "http")]
     let server = http::Server::start(&inner, listener, builder.token)?;
@@ -149,6 +158,32 @@ impl Lens {
         self.inner.sandbox.run(script, self.capture()).map_err(Box::new)
     }
 
+    /// Runs every check over a capture of now: what is wrong, where, since when, and what to do. The caller waits, some
+    /// milliseconds on a service that is not very large.
+    ///
+    /// In a task, call it in `spawn_blocking`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let lens = lens::Builder::new().no_listener().start()?;
+    /// for insight in lens.findings().insights {
+    ///     eprintln!("{insight}");
+    /// }
+    /// # Ok::<(), lens::Error>(())
+    /// ```
+    #[must_use]
+    pub fn findings(&self) -> Report {
+        self.inner.investigations.examine(&self.inner.frozen())
+    }
+
+    /// Like [`findings`](Self::findings), and keeps the report, with the capture that its facts are true in, for those who
+    /// look later: at `/debug/lens/investigations`.
+    #[must_use]
+    pub fn investigate(&self, reason: impl Into<String>) -> Report {
+        self.inner.investigations.investigate(&self.inner.registry, &self.inner.recorder, reason.into())
+    }
+
     /// The routes of `/debug/lens` to nest in the service's own axum router. They are served by lens's thread all the
     /// same; the service's server only hands requests over, so it must still be able to do that.
     ///
@@ -174,6 +209,7 @@ impl Lens {
 
 impl Drop for Lens {
     fn drop(&mut self) {
+        self.inner.investigations.stop();
         if let Some((stop, thread)) = self.recording.take() {
             drop(stop);
             // It ends within one skill's deadline; a panic in it has been its end already.

@@ -1,6 +1,7 @@
 //! lens over HTTP, on a thread and a runtime of its own: it answers while every worker of the service is blocked.
 //! Separate because nothing else of lens depends on it.
 
+mod diagnosis;
 mod format;
 mod gate;
 mod nested;
@@ -8,6 +9,7 @@ mod page;
 mod problem;
 mod prometheus;
 mod reply;
+mod report_page;
 mod routes;
 
 use std::convert::Infallible;
@@ -118,15 +120,12 @@ struct Desk {
     lens: Arc<Inner>,
     /// Where lens's own pages are made, so that they come while queries take all places.
     house: Sandbox,
-    /// Where the scripts that lens ships run. At most one for each page, so there is a place for each.
-    checks: Sandbox,
     started_at: Timestamp,
 }
 
 impl Desk {
     fn new(lens: &Arc<Inner>) -> Arc<Self> {
-        let sandbox = || Sandbox::new(Limits::default());
-        Arc::new(Self { lens: Arc::clone(lens), house: sandbox(), checks: sandbox(), started_at: Timestamp::now() })
+        Arc::new(Self { lens: Arc::clone(lens), house: Sandbox::new(Limits::default()), started_at: Timestamp::now() })
     }
 }
 

@@ -7,6 +7,7 @@ mod handle;
 mod health;
 #[cfg(feature = "http")]
 mod http;
+mod investigations;
 #[cfg(feature = "logs")]
 mod logs;
 mod own;
@@ -16,9 +17,11 @@ mod skills;
 pub use builder::{Builder, DEFAULT_ADDRESS, TOKEN_VARIABLE};
 pub use error::Error;
 pub use handle::Lens;
+pub use investigations::{MAX_CAPTURES, MAX_INVESTIGATIONS, MAX_REASON_BYTES};
 pub use lens_core::{
-    About, Answer, CallError, Capture, Cell, Functions, Metric, MetricKind, Metrics, OrUnavailable, Reading, Registry,
-    Series, Skill, Source, SourceStatus, Span, Store, Table, Timestamp, Unavailable, Unit, View, sandbox, skill,
+    About, Answer, CallError, Capture, Cause, Cell, Check, Fact, Finding, Functions, Insight, Metric, MetricKind,
+    Metrics, OrUnavailable, Reading, Registry, Report, Series, Severity, Skill, Source, SourceStatus, Span, Store,
+    Table, Timestamp, Unavailable, Unit, View, checks, evidence, sandbox, skill,
 };
 #[cfg(feature = "waits")]
 #[doc(no_inline)]

@@ -13,6 +13,8 @@ use lens_core::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::investigations::Investigations;
+
 /// The skill's name.
 pub(crate) const NAME: &str = "lens";
 
@@ -28,21 +30,28 @@ pub(crate) struct Own {
     recorder: Arc<Recorder>,
     sandbox: Sandbox,
     /// Set once the registry that this skill is part of has been built.
-    registry: Arc<OnceLock<Weak<Registry>>>,
+    links: Arc<OnceLock<Links>>,
+}
+
+/// What the skill reads that is only there once the skill is.
+#[derive(Debug)]
+pub(crate) struct Links {
+    pub(crate) registry: Weak<Registry>,
+    pub(crate) investigations: Weak<Investigations>,
 }
 
 impl Own {
-    pub(crate) fn new(recorder: &Arc<Recorder>, sandbox: &Sandbox, registry: &Arc<OnceLock<Weak<Registry>>>) -> Self {
+    pub(crate) fn new(recorder: &Arc<Recorder>, sandbox: &Sandbox, links: &Arc<OnceLock<Links>>) -> Self {
         Self {
             started_at: Timestamp::now(),
             recorder: Arc::clone(recorder),
             sandbox: sandbox.clone(),
-            registry: Arc::clone(registry),
+            links: Arc::clone(links),
         }
     }
 
     fn registry(&self) -> Option<Arc<Registry>> {
-        self.registry.get()?.upgrade()
+        self.links.get()?.registry.upgrade()
     }
 }
 
@@ -146,6 +155,8 @@ impl Skill for Own {
         let mut sources = Vec::new();
         let own = [self.recorder.store(), self.sandbox.store(), self.sandbox.abandoned()];
         let mut stores: Vec<_> = own.into_iter().map(|store| (NAME.to_owned(), store)).collect();
+        let investigations = self.links.get().and_then(|links| links.investigations.upgrade());
+        stores.extend(investigations.map(|investigations| (NAME.to_owned(), investigations.store())));
         for entry in registry.entries().filter(|entry| entry.about().name != NAME) {
             let name = entry.about().name.to_string();
             sources.extend(entry.sources().into_iter().map(|source| (name.clone(), source)));

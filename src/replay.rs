@@ -5,11 +5,13 @@ use std::fmt;
 use std::io::Read;
 use std::sync::Arc;
 
+use lens_core::evidence::FalseFact;
 use lens_core::sandbox::{Limits, Outcome, QueryError, Sandbox};
-use lens_core::{Capture, RegistryBuilder};
+use lens_core::{Capture, Checks, RegistryBuilder, Report};
 
 use crate::builder::Builder;
 use crate::error::Error;
+use crate::investigations::Investigations;
 use crate::own::Own;
 use crate::skills::Sources;
 
@@ -27,6 +29,7 @@ use crate::skills::Sources;
 pub struct Replay {
     capture: Arc<Capture>,
     sandbox: Sandbox,
+    investigations: Investigations,
 }
 
 impl fmt::Debug for Replay {
@@ -44,8 +47,10 @@ impl Replay {
         for add in builder.skills {
             add(&mut registry)?;
         }
-        let capture = Arc::new(Capture::open(&Arc::new(registry.build()), file)?);
-        Ok(Self { capture, sandbox })
+        let registry = Arc::new(registry.build());
+        let investigations = Investigations::new(Checks::new(&registry, &builder.checks, &builder.thresholds)?);
+        let capture = Arc::new(Capture::open(&registry, file)?);
+        Ok(Self { capture, sandbox, investigations })
     }
 
     /// The capture.
@@ -58,6 +63,18 @@ impl Replay {
     #[must_use]
     pub fn limits(&self) -> &Limits {
         self.sandbox.limits()
+    }
+
+    /// Runs every check over the capture: what was wrong. The caller waits.
+    #[must_use]
+    pub fn findings(&self) -> Report {
+        self.investigations.examine(&self.capture)
+    }
+
+    /// Evaluates each fact of a report again over the capture: how many there are, and those that are not true in it.
+    #[must_use]
+    pub fn verify(&self, report: &Report) -> (usize, Vec<FalseFact>) {
+        report.verify(&self.capture, &self.sandbox)
     }
 
     /// Evaluates a script over the capture; the caller waits.

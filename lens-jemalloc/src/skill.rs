@@ -3,7 +3,9 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use lens_core::{About, Functions, Metric, Metrics, Reading, Skill, Source, Store, Timestamp, Unavailable, Unit};
+use lens_core::{
+    About, Check, Functions, Metric, Metrics, Reading, Skill, Source, Store, Timestamp, Unavailable, Unit,
+};
 
 use crate::breakdown::Breakdown;
 use crate::config::Configuration;
@@ -224,5 +226,9 @@ impl Skill for HeapSkill {
 
     fn stores(&self) -> Vec<Store> {
         self.jemalloc.iter().map(|jemalloc| jemalloc.lock().history.store()).collect()
+    }
+
+    fn checks() -> &'static [Check] {
+        const { &[Check::new("heap_leak", include_str!("checks/heap_leak.star"))] }
     }
 }

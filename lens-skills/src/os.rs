@@ -27,7 +27,7 @@ use linux as platform;
 #[cfg(not(target_os = "linux"))]
 use other as platform;
 
-use lens_core::{About, Functions, Metrics, Reading, Skill, Source, Store};
+use lens_core::{About, Check, Functions, Metrics, Reading, Skill, Source, Store};
 
 pub use cgroup::{
     Cgroup, CgroupLevelRow, CgroupRow, CpuLevel, MemoryEvents, MemoryLevel, PidsLevel, Throttling, Version,
@@ -118,6 +118,16 @@ impl Skill for OsSkill {
 
     fn stores(&self) -> Vec<Store> {
         self.live().stores()
+    }
+
+    fn checks() -> &'static [Check] {
+        const {
+            &[
+                Check::new("cpu_throttled", include_str!("os/checks/cpu_throttled.star")),
+                Check::new("fd_leak", include_str!("os/checks/fd_leak.star")),
+                Check::new("memory_limit", include_str!("os/checks/memory_limit.star")),
+            ]
+        }
     }
 }
 

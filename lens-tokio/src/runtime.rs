@@ -16,7 +16,7 @@ mod window;
 
 use std::time::Instant;
 
-use lens_core::{About, Functions, Metrics, Reading, Skill, Source, Store, Unavailable};
+use lens_core::{About, Check, Functions, Metrics, Reading, Skill, Source, Store, Unavailable};
 
 use crate::flavour::metrics;
 
@@ -154,5 +154,15 @@ impl Skill for RuntimeSkill {
         let mut stores = self.runtimes.stores();
         stores.push(self.monitors.store());
         stores
+    }
+
+    fn checks() -> &'static [Check] {
+        const {
+            &[
+                Check::new("blocking_pool_exhausted", include_str!("runtime/checks/blocking_pool_exhausted.star")),
+                Check::new("no_progress", include_str!("runtime/checks/no_progress.star")),
+                Check::new("schedule_delay", include_str!("runtime/checks/schedule_delay.star")),
+            ]
+        }
     }
 }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lens_core::time::millis;
-use lens_core::{About, Functions, Metric, Metrics, Reading, Skill, Source, Store, Unavailable, Unit};
+use lens_core::{About, Check, Functions, Metric, Metrics, Reading, Skill, Source, Store, Unavailable, Unit};
 
 use crate::flavour::hooks;
 
@@ -135,6 +135,15 @@ impl Skill for StallsSkill {
 
     fn stores(&self) -> Vec<Store> {
         self.shared().map(|shared| shared.stores()).unwrap_or_default()
+    }
+
+    fn checks() -> &'static [Check] {
+        const {
+            &[
+                Check::new("blocking_call", include_str!("stalls/checks/blocking_call.star")),
+                Check::new("cpu_hog", include_str!("stalls/checks/cpu_hog.star")),
+            ]
+        }
     }
 }
 

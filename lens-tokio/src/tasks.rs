@@ -11,7 +11,7 @@ mod state;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use lens_core::{About, Functions, Metric, Metrics, Reading, Skill, Source, Store, Unavailable, Unit};
+use lens_core::{About, Check, Functions, Metric, Metrics, Reading, Skill, Source, Store, Unavailable, Unit};
 
 use crate::flavour::hooks;
 use crate::instrument::{BUILDERS, TABLE};
@@ -166,6 +166,16 @@ impl Skill for TasksSkill {
                 dropped_total: 0,
             },
         ]
+    }
+
+    fn checks() -> &'static [Check] {
+        const {
+            &[
+                Check::new("busy_loop", include_str!("tasks/checks/busy_loop.star")),
+                Check::new("task_leak", include_str!("tasks/checks/task_leak.star")),
+                Check::new("timer_storm", include_str!("tasks/checks/timer_storm.star")),
+            ]
+        }
     }
 }
 

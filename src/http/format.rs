@@ -11,6 +11,7 @@ use super::problem::Problem;
 pub(super) enum Format {
     Json,
     Html,
+    Text,
 }
 
 impl Format {
@@ -18,6 +19,7 @@ impl Format {
         match self {
             Self::Json => "json",
             Self::Html => "html",
+            Self::Text => "text",
         }
     }
 
@@ -25,6 +27,7 @@ impl Format {
         match self {
             Self::Json => ("application", "json"),
             Self::Html => ("text", "html"),
+            Self::Text => ("text", "plain"),
         }
     }
 

@@ -31,7 +31,7 @@ pub(super) fn respond(page: &Markup) -> Response<Body> {
     (headers, page.0.clone()).into_response()
 }
 
-fn frame(base: &str, title: &str, body: &Markup) -> Markup {
+pub(super) fn frame(base: &str, title: &str, body: &Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -45,6 +45,8 @@ fn frame(base: &str, title: &str, body: &Markup) -> Markup {
             body {
                 header {
                     strong { a href=(home(base)) { "lens" } }
+                    a href={ (base) "/findings" } { "findings" }
+                    a href={ (base) "/investigations" } { "investigations" }
                     a href={ (base) "/skills" } { "skills" }
                     a href={ (base) "/series" } { "series" }
                     a href={ (base) "/doctor" } { "doctor" }
@@ -70,7 +72,8 @@ pub(super) fn overview(overview: &Overview, base: &str) -> Markup {
             ul {
                 @for reason in &overview.health.reasons {
                     li {
-                        strong class=(reason.severity) { (reason.severity) } ": " (reason.text) " "
+                        strong class=(reason.severity) { (reason.severity) } ": " (reason.title) ": " (reason.text) " "
+                        @if let Some(place) = &reason.place { code { (place) } " " }
                         a href="#ask" data-script=(reason.ask) { code { (reason.ask) } }
                     }
                 }

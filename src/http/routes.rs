@@ -20,11 +20,11 @@ use tokio::sync::oneshot;
 
 use super::format::{Format, negotiate};
 use super::problem::Problem;
-use super::{Base, Desk, page, prometheus, reply};
-use crate::health;
+use super::{Base, Desk, diagnosis, page, prometheus, reply};
+use crate::health::Health;
 
-type Answered = Result<Response<Body>, Problem>;
-type Shared = State<Arc<Desk>>;
+pub(super) type Answered = Result<Response<Body>, Problem>;
+pub(super) type Shared = State<Arc<Desk>>;
 
 /// What a page or its JSON is made for.
 const PAGE: &[Format] = &[Format::Json, Format::Html];
@@ -37,6 +37,7 @@ pub(super) fn router(desk: Arc<Desk>) -> Router {
         .route("/skills/{skill}", get(skill))
         .route("/skills/{skill}/{function}", get(function))
         .route("/query", post(query))
+        .merge(diagnosis::router())
         .route("/series", get(series))
         .route("/capture", get(capture))
         .route("/metrics", get(metrics))
@@ -55,7 +56,7 @@ async fn overview(
 ) -> Answered {
     let format = Asked::of(&uri)?.format(&headers, PAGE)?;
     let reply = house(&desk, move |desk, capture| {
-        let health = health::examine(&desk.checks, &capture);
+        let health = Health::of(&desk.lens.investigations.examine(&desk.lens.frozen()));
         (reply::overview(desk, &capture, health, &base), base)
     })
     .await?;
@@ -174,7 +175,8 @@ async fn asset(media_type: &'static str, text: &'static str) -> Response<Body> {
 }
 
 async fn unknown(uri: Uri) -> Problem {
-    let known = ["", "doctor", "skills", "query", "series", "capture", "metrics"];
+    let known =
+        ["", "doctor", "skills", "query", "series", "capture", "metrics", "findings", "checks", "investigations"];
     let path = uri.path().trim_matches('/');
     Problem::new(StatusCode::NOT_FOUND, "not_found", format!("there is no route `/{path}` below lens's first page"))
         .with("nearest", lens_core::error::nearest(path, known).map(|near| format!("/{near}")))
@@ -182,7 +184,12 @@ async fn unknown(uri: Uri) -> Problem {
 }
 
 async fn wrong_method(request: Request) -> Problem {
-    let allowed = if request.uri().path() == "/query" { "POST" } else { "GET" };
+    let allowed = match request.uri().path() {
+        "/query" => "POST",
+        "/investigations" => "GET, POST",
+        path if path.starts_with("/investigations/") => "GET, DELETE",
+        _ => "GET",
+    };
     Problem::new(
         StatusCode::METHOD_NOT_ALLOWED,
         "method",
@@ -192,7 +199,7 @@ async fn wrong_method(request: Request) -> Problem {
 }
 
 /// Runs `work` on a thread that is kept for lens's own pages, so that they come while queries take all places.
-async fn house<T: Send + 'static>(
+pub(super) async fn house<T: Send + 'static>(
     desk: &Arc<Desk>,
     work_on: impl FnOnce(&Desk, Arc<Capture>) -> T + Send + 'static,
 ) -> Result<T, Problem> {
@@ -217,11 +224,11 @@ async fn work<T: Send + 'static>(
     answered.await.map_err(|_| lost())?.map_err(Problem::from)
 }
 
-fn lost() -> Problem {
+pub(super) fn lost() -> Problem {
     Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the thread that did the work ended without an answer")
 }
 
-async fn body(request: Request, limit: usize) -> Result<Bytes, Problem> {
+pub(super) async fn body(request: Request, limit: usize) -> Result<Bytes, Problem> {
     match Limited::new(request.into_body(), limit).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => {
@@ -233,13 +240,13 @@ async fn body(request: Request, limit: usize) -> Result<Bytes, Problem> {
 }
 
 /// The query of a URL.
-struct Asked {
+pub(super) struct Asked {
     format: Option<String>,
     others: Vec<(String, String)>,
 }
 
 impl Asked {
-    fn of(uri: &Uri) -> Result<Self, Problem> {
+    pub(super) fn of(uri: &Uri) -> Result<Self, Problem> {
         let Query(mut others) = Query::<Vec<(String, String)>>::try_from_uri(uri).map_err(|error| {
             Problem::new(StatusCode::BAD_REQUEST, "arguments", format!("the URL's arguments cannot be read: {error}"))
         })?;
@@ -248,12 +255,12 @@ impl Asked {
         Ok(Self { format, others })
     }
 
-    fn format(&self, headers: &HeaderMap, offered: &[Format]) -> Result<Format, Problem> {
+    pub(super) fn format(&self, headers: &HeaderMap, offered: &[Format]) -> Result<Format, Problem> {
         negotiate(self.format.as_deref(), headers, offered)
     }
 
     /// For a route that takes no arguments but the format.
-    fn only(self, headers: &HeaderMap, offered: &[Format]) -> Result<(), Problem> {
+    pub(super) fn only(self, headers: &HeaderMap, offered: &[Format]) -> Result<(), Problem> {
         self.format(headers, offered)?;
         self.nothing_else(&[])
     }
@@ -263,7 +270,7 @@ impl Asked {
         Some(self.others.remove(at).1)
     }
 
-    fn nothing_else(self, known: &[&str]) -> Result<(), Problem> {
+    pub(super) fn nothing_else(self, known: &[&str]) -> Result<(), Problem> {
         let Some((name, _)) = self.others.into_iter().next() else { return Ok(()) };
         let nearest = lens_core::error::nearest(&name, known.iter().copied());
         Err(Problem::new(StatusCode::BAD_REQUEST, "argument", format!("this route has no argument `{name}`"))
@@ -276,12 +283,12 @@ impl Asked {
 fn shown<T: Serialize>(format: Format, reply: &T, page: impl FnOnce(&T) -> Markup) -> Response<Body> {
     match format {
         Format::Html => page::respond(&page(reply)),
-        Format::Json => as_json(reply),
+        Format::Json | Format::Text => as_json(reply),
     }
 }
 
 /// Indented JSON with a line end: people read it in terminals.
-fn as_json<T: Serialize>(reply: &T) -> Response<Body> {
+pub(super) fn as_json<T: Serialize>(reply: &T) -> Response<Body> {
     match serde_json::to_value(reply) {
         Ok(value) => {
             let text = format!("{value:#}\n");

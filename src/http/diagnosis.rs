@@ -1,0 +1,210 @@
+//! The routes of the diagnosis: findings now, investigations that are kept, and the reference of the checks. Separate from
+//! the other routes because they are one subject, with a page of their own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Extension, Path, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, Uri, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use lens_core::Report;
+use lens_core::checks::CHECKS_DEADLINE;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::format::Format;
+use super::problem::Problem;
+use super::report_page;
+use super::routes::{Answered, Asked, Shared, as_json, body, house};
+use super::{Base, Desk};
+use crate::investigations::{Entry, MAX_DEADLINE, Refusal, Summary};
+
+/// The largest body of a request to investigate.
+const MAX_BODY_BYTES: usize = 16 << 10;
+
+/// Formats of a report.
+const REPORT: &[Format] = &[Format::Json, Format::Html, Format::Text];
+
+pub(super) fn router() -> Router<Arc<Desk>> {
+    Router::new()
+        .route("/findings", get(findings))
+        .route("/checks", get(checks))
+        .route("/investigations", get(list).post(start))
+        .route("/investigations/{id}", get(read).delete(cancel))
+        .route("/investigations/{id}/capture", get(capture))
+}
+
+async fn findings(
+    State(desk): Shared,
+    Extension(Base(base)): Extension<Base>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Answered {
+    let asked = Asked::of(&uri)?;
+    let format = asked.format(&headers, REPORT)?;
+    asked.nothing_else(&[])?;
+    let report = house(&desk, |desk, _| desk.lens.investigations.examine(&desk.lens.frozen())).await?;
+    Ok(shown(format, &report, &report, &base))
+}
+
+async fn checks(State(desk): Shared, Extension(Base(base)): Extension<Base>, uri: Uri, headers: HeaderMap) -> Answered {
+    let asked = Asked::of(&uri)?;
+    let format = asked.format(&headers, &[Format::Json, Format::Html])?;
+    asked.nothing_else(&[])?;
+    let references = desk.lens.investigations.checks.references();
+    Ok(match format {
+        Format::Html => super::page::respond(&report_page::checks(&references, &base)),
+        _ => as_json(&references),
+    })
+}
+
+async fn list(State(desk): Shared, Extension(Base(base)): Extension<Base>, uri: Uri, headers: HeaderMap) -> Answered {
+    let asked = Asked::of(&uri)?;
+    let format = asked.format(&headers, &[Format::Json, Format::Html])?;
+    asked.nothing_else(&[])?;
+    let list: Vec<Linked> = desk.lens.investigations.list().iter().map(|entry| Linked::new(entry, &base)).collect();
+    Ok(match format {
+        Format::Html => super::page::respond(&report_page::list(&list, &base)),
+        _ => as_json(&list),
+    })
+}
+
+/// What a request to investigate may say.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Order {
+    /// Why somebody asks.
+    reason: String,
+    /// How long it may take.
+    deadline_ms: Option<u64>,
+}
+
+async fn start(
+    State(desk): Shared,
+    Extension(Base(base)): Extension<Base>,
+    uri: Uri,
+    headers: HeaderMap,
+    request: Request,
+) -> Answered {
+    Asked::of(&uri)?.only(&headers, &[Format::Json])?;
+    let body = body(request, MAX_BODY_BYTES).await?;
+    let order: Order = if body.is_empty() {
+        Order::default()
+    } else {
+        serde_json::from_slice(&body).map_err(|error| {
+            Problem::new(StatusCode::BAD_REQUEST, "body", format!("the body is no request to investigate: {error}"))
+                .fix("send nothing, or JSON like {\"reason\": \"orders are slow\", \"deadline_ms\": 5000}")
+        })?
+    };
+    let deadline = order.deadline_ms.map_or(CHECKS_DEADLINE, Duration::from_millis).min(MAX_DEADLINE);
+    // Reading the history takes a moment, so it is done on a thread that may take one.
+    let started = house(&desk, move |desk, _| {
+        let lens = &desk.lens;
+        lens.investigations.start(&lens.registry, &lens.recorder, order.reason, deadline)
+    });
+    let id = started.await?.map_err(|refusal| refused(&refusal, &base))?;
+    let href = format!("{base}/investigations/{id}");
+    let mut response = as_json(&json!({"id": id, "status": "running", "href": href}));
+    *response.status_mut() = StatusCode::ACCEPTED;
+    if let Ok(location) = HeaderValue::from_str(&href) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    Ok(response)
+}
+
+async fn read(
+    State(desk): Shared,
+    Path(id): Path<String>,
+    Extension(Base(base)): Extension<Base>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Answered {
+    let asked = Asked::of(&uri)?;
+    let format = asked.format(&headers, REPORT)?;
+    asked.nothing_else(&[])?;
+    let entry = desk.lens.investigations.get(&id).map_err(|refusal| refused(&refusal, &base))?;
+    Ok(match &entry.report {
+        Some(report) => shown(format, report, &Whole { linked: Linked::new(&entry, &base), report }, &base),
+        None => as_json(&Linked::new(&entry, &base)),
+    })
+}
+
+async fn cancel(State(desk): Shared, Path(id): Path<String>, Extension(Base(base)): Extension<Base>) -> Answered {
+    desk.lens.investigations.cancel(&id).map_err(|refusal| refused(&refusal, &base))?;
+    Ok(StatusCode::ACCEPTED.into_response())
+}
+
+async fn capture(State(desk): Shared, Path(id): Path<String>, Extension(Base(base)): Extension<Base>) -> Answered {
+    let entry = desk.lens.investigations.get(&id).map_err(|refusal| refused(&refusal, &base))?;
+    let Some(file) = entry.file else {
+        return Err(Problem::new(StatusCode::GONE, "forgotten", "this investigation's capture is not kept (any more)")
+            .fix("captures of the newest investigations are kept: download them soon"));
+    };
+    let mut response = Response::new(Body::from(file.to_vec()));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Ok(name) = format!("attachment; filename=\"lens-{id}.json\"").parse() {
+        headers.insert(header::CONTENT_DISPOSITION, name);
+    }
+    Ok(response)
+}
+
+fn refused(refusal: &Refusal, base: &str) -> Problem {
+    match refusal {
+        Refusal::Running(id) => Problem::new(StatusCode::CONFLICT, "running", "an investigation is running")
+            .with("href", format!("{base}/investigations/{id}"))
+            .fix("wait for it, or cancel it with DELETE"),
+        Refusal::Unknown => {
+            Problem::new(StatusCode::NOT_FOUND, "not_found", "there is no such investigation, or it was forgotten")
+                .fix(format!("see {base}/investigations"))
+        }
+        Refusal::Ended => Problem::new(StatusCode::CONFLICT, "ended", "this investigation has ended already"),
+        Refusal::NoThread(error) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", error.to_string()),
+    }
+}
+
+/// An investigation and where it is.
+#[derive(Serialize)]
+pub(super) struct Linked {
+    #[serde(flatten)]
+    pub(super) summary: Summary,
+    pub(super) href: String,
+    pub(super) capture: Option<String>,
+}
+
+impl Linked {
+    fn new(entry: &Entry, base: &str) -> Self {
+        let summary = entry.summary();
+        let href = format!("{base}/investigations/{}", summary.id);
+        Self { capture: summary.has_capture.then(|| format!("{href}/capture")), href, summary }
+    }
+}
+
+/// An investigation with its report.
+#[derive(Serialize)]
+struct Whole<'a> {
+    #[serde(flatten)]
+    linked: Linked,
+    report: &'a Report,
+}
+
+/// A report in the format that was asked for; as JSON, it is `whole`.
+fn shown(format: Format, report: &Report, whole: &impl Serialize, base: &str) -> Response<Body> {
+    match format {
+        Format::Html => super::page::respond(&report_page::report(report, base)),
+        Format::Text => ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], report.to_string()).into_response(),
+        Format::Json => as_json(&with_status(whole, report)),
+    }
+}
+
+/// The reply with the report's word for the whole in front, so that a script needs to look at one field only.
+fn with_status(whole: &impl Serialize, report: &Report) -> Value {
+    let mut value = serde_json::to_value(whole).unwrap_or_default();
+    if let Some(fields) = value.as_object_mut() {
+        fields.insert("status".to_owned(), report.status().into());
+    }
+    value
+}
