@@ -10,6 +10,7 @@ pub mod faults;
 pub mod load;
 pub mod payment;
 pub mod problem;
+pub mod program;
 pub mod service;
 pub mod stop;
 pub mod store;
