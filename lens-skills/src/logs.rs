@@ -12,7 +12,7 @@ mod template;
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use lens_core::{About, Functions, Metric, Metrics, Reading, Skill, Source, Store, Unavailable, Unit};
+use lens_core::{About, Check, Functions, Metric, Metrics, Reading, Skill, Source, Store, Unavailable, Unit};
 use tracing::Subscriber;
 use tracing::level_filters::{LevelFilter, STATIC_MAX_LEVEL};
 use tracing_subscriber::Layer;
@@ -201,6 +201,15 @@ impl Skill for LogsSkill {
 
     fn stores(&self) -> Vec<Store> {
         self.kept().stores(&self.logs.recorder)
+    }
+
+    fn checks() -> &'static [Check] {
+        const {
+            &[
+                Check::new("error_burst", include_str!("logs/checks/error_burst.star")),
+                Check::new("log_storm", include_str!("logs/checks/log_storm.star")),
+            ]
+        }
     }
 }
 

@@ -7,7 +7,7 @@ mod state;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use lens_core::{About, Functions, Metric, Metrics, Reading, Skill, Source, Store, Unavailable, Unit};
+use lens_core::{About, Check, Functions, Metric, Metrics, Reading, Skill, Source, Store, Unavailable, Unit};
 
 use state::Kept;
 
@@ -109,5 +109,9 @@ impl Skill for PanicsSkill {
 
     fn stores(&self) -> Vec<Store> {
         self.kept().stores()
+    }
+
+    fn checks() -> &'static [Check] {
+        const { &[Check::new("panic_loop", include_str!("panics/checks/panic_loop.star"))] }
     }
 }

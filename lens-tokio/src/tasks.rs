@@ -172,6 +172,7 @@ impl Skill for TasksSkill {
         const {
             &[
                 Check::new("busy_loop", include_str!("tasks/checks/busy_loop.star")),
+                Check::new("retry_storm", include_str!("tasks/checks/retry_storm.star")),
                 Check::new("task_leak", include_str!("tasks/checks/task_leak.star")),
                 Check::new("timer_storm", include_str!("tasks/checks/timer_storm.star")),
             ]

@@ -4,6 +4,7 @@
 
 mod capture;
 mod custom_skill;
+mod findings;
 mod http;
 mod manifest;
 mod security;

@@ -29,13 +29,15 @@ fn with_every_worker_blocked_lens_answers_and_says_so() {
     assert_eq!(states.as_array().unwrap().len(), 2);
     let index = service.get("").json();
     assert_eq!(index["health"]["status"], "critical", "{index:#}");
+    let text = index["health"].to_string();
     assert!(
-        index["health"]["reasons"][0]["text"].as_str().unwrap().starts_with("2 of 2 workers have made no progress")
+        text.contains("2 of 2 workers have made no progress") || text.contains("a task has kept a worker"),
+        "{text}"
     );
 
     drop(release);
     service
         .wait_until("[w.state for w in runtime.workers() if w.state == \"no_progress\"]", |stuck| *stuck == json!([]));
     let index = service.get("").json();
-    assert_eq!(index["health"]["status"], "ok", "{index:#}");
+    assert_eq!(index["health"]["status"], "info", "what is over is only worth knowing: {index:#}");
 }

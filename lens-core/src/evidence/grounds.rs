@@ -2,11 +2,13 @@
 //! that follows it), and each word with digits (a place, a name) must be in it. Separate because this is what keeps a
 //! sentence honest, whoever wrote it.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 /// Checks the numbers of `text` against `value`, and against the constants of `expr`.
 pub(super) fn check(text: &str, expr: &str, value: &Value) -> Result<(), String> {
-    let mut known = Known { numbers: literals(expr), words: expr.to_owned() };
+    let mut known = Known { numbers: literals(expr), words: expr.to_owned(), quoted: HashSet::new() };
     known.add(value);
     let words: Vec<&str> = text.split_whitespace().collect();
     for (index, word) in words.iter().enumerate() {
@@ -14,7 +16,9 @@ pub(super) fn check(text: &str, expr: &str, value: &Value) -> Result<(), String>
         let Some((number, own_unit)) = leading_number(word) else { continue };
         let unit = if own_unit.is_empty() { words.get(index + 1).map_or("", |next| trimmed(next)) } else { own_unit };
         let is_number = own_unit.is_empty() || scales(own_unit).len() > 1;
-        let holds = if is_number { known.has(&number, unit) } else { known.words.contains(word) };
+        let is_shown = if is_number { known.has(&number, unit) } else { known.words.contains(word) };
+        // A text of the value may be quoted, numbers and all.
+        let holds = is_shown || known.quoted.contains(word);
         if !holds {
             return Err(format!("its expression does not give \"{word}\""));
         }
@@ -43,6 +47,8 @@ pub(super) fn skills<'a>(expr: &str, skills: impl Iterator<Item = &'a str>) -> V
 struct Known {
     numbers: Vec<f64>,
     words: String,
+    /// The words of the value's texts.
+    quoted: HashSet<String>,
 }
 
 impl Known {
@@ -52,6 +58,7 @@ impl Known {
             Value::String(text) => {
                 self.words.push(' ');
                 self.words.push_str(text);
+                self.quoted.extend(text.split_whitespace().map(|word| trimmed(word).to_owned()));
             }
             Value::Array(items) => items.iter().for_each(|item| self.add(item)),
             Value::Object(fields) => fields.values().for_each(|field| self.add(field)),
@@ -160,6 +167,8 @@ mod tests {
         assert!(holds("`worker-2` waits", &json!(["worker-2"])));
         assert!(!holds("it waits in src/cart.rs:42", &json!({"place": "src/cart.rs:41:9"})));
         assert!(!holds("version 5.3.0", &json!("5.3.1")));
+        assert!(holds("it said: cannot write 17 of 20 bytes", &json!(["cannot write 17 of 20 bytes"])));
+        assert!(!holds("41 tasks wait", &json!({"place": "src/cart.rs:41:9"})));
     }
 
     #[test]

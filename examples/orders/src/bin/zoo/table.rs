@@ -48,8 +48,8 @@ impl fmt::Display for PlaceSeen {
 
 /// One fault in one round.
 pub(crate) struct FaultRow {
-    name: String,
-    round: u32,
+    pub(crate) name: String,
+    pub(crate) round: u32,
     pub(crate) is_cause_right: bool,
     pub(crate) place: Option<PlaceSeen>,
     pub(crate) is_first: bool,
