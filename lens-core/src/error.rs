@@ -16,6 +16,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// A function's name is a word of the query language, so no query could call it.
+    #[error("`{skill}.{name}` cannot be called in a query: `{name}` is a word of the language; give it another name")]
+    FunctionName {
+        /// The skill.
+        skill: String,
+        /// The function's name.
+        name: String,
+    },
     /// Two skills have one name.
     #[error("two skills are called `{name}`; give one of them another name")]
     DuplicateSkill {

@@ -139,85 +139,24 @@ impl RegistryBuilder {
         if self.skills.contains_key(&name) {
             return Err(Error::DuplicateSkill { name });
         }
+        if let Some(function) = entry.functions().iter().find(|function| RESERVED.contains(&function.name.as_str())) {
+            return Err(Error::FunctionName { skill: name, name: function.name.clone() });
+        }
         self.skills.insert(name, entry);
         Ok(self)
     }
 }
 
+/// Words that the language, or Python, keeps for itself: no script can call a function by such a name.
+const RESERVED: &[&str] = &[
+    "and", "as", "assert", "async", "await", "break", "class", "continue", "def", "del", "elif", "else", "except",
+    "finally", "for", "from", "global", "if", "import", "in", "is", "lambda", "load", "nonlocal", "not", "or", "pass",
+    "raise", "return", "try", "while", "with", "yield",
+];
+
 /// Why `name` cannot be a skill's name.
 fn unfit_name(name: &str) -> Option<&'static str> {
     const LONGEST: usize = 40;
-    const TAKEN: &[&str] = &[
-        "and",
-        "as",
-        "assert",
-        "async",
-        "await",
-        "break",
-        "class",
-        "continue",
-        "def",
-        "del",
-        "elif",
-        "else",
-        "except",
-        "finally",
-        "for",
-        "from",
-        "global",
-        "if",
-        "import",
-        "in",
-        "is",
-        "lambda",
-        "load",
-        "nonlocal",
-        "not",
-        "or",
-        "pass",
-        "raise",
-        "return",
-        "try",
-        "while",
-        "with",
-        "yield",
-        "abs",
-        "all",
-        "any",
-        "bool",
-        "chr",
-        "dict",
-        "dir",
-        "enumerate",
-        "fail",
-        "float",
-        "getattr",
-        "hasattr",
-        "hash",
-        "int",
-        "json",
-        "len",
-        "list",
-        "map",
-        "max",
-        "min",
-        "filter",
-        "ord",
-        "print",
-        "range",
-        "repr",
-        "reversed",
-        "set",
-        "sorted",
-        "str",
-        "struct",
-        "tuple",
-        "type",
-        "zip",
-        "series",
-        "capture",
-        "main",
-    ];
     if name.is_empty() || name.len() > LONGEST {
         return Some("it must have between 1 and 40 letters");
     }
@@ -225,7 +164,8 @@ fn unfit_name(name: &str) -> Option<&'static str> {
     if !name.starts_with(|letter: char| letter.is_ascii_lowercase()) || !name.chars().all(is_letter) {
         return Some("it must be lower case letters, digits and underscores, and start with a letter");
     }
-    TAKEN.contains(&name).then_some("the query language already has a meaning for it")
+    let is_taken = RESERVED.contains(&name) || matches!(name, "capture" | "main") || crate::sandbox::is_builtin(name);
+    is_taken.then_some("the query language already has a meaning for it")
 }
 
 impl Registry {
@@ -272,6 +212,12 @@ impl Entry {
     #[must_use]
     pub fn checks(&self) -> &'static [Check] {
         self.checks
+    }
+
+    /// Why the skill cannot be read here at all: its feature is off, or it is only known from captures.
+    #[must_use]
+    pub fn absence(&self) -> Option<&Unavailable> {
+        self.live.as_ref().err()
     }
 
     /// Reads the state now.

@@ -18,14 +18,16 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::capture::Capture;
+use crate::registry::Registry;
 use crate::store::Store;
 
 pub use error::{Excerpt, QueryError, QueryErrorKind};
+pub use guard::reference::{BuiltinParameter, BuiltinReference, Given};
 pub use limits::{
     DEFAULT_ABANDONED, DEFAULT_CALL_DEPTH, DEFAULT_CONCURRENCY, DEFAULT_HEAP_BYTES, DEFAULT_INT_BITS, DEFAULT_NESTING,
     DEFAULT_OUTPUT_BYTES, DEFAULT_PRINTED_BYTES, DEFAULT_PRINTED_LINES, DEFAULT_ROWS, DEFAULT_SOURCE_BYTES,
-    DEFAULT_STEPS, DEFAULT_TEXT_BYTES, DEFAULT_WALL, DEFAULT_WORK_WALL, GRACE, Limits, MAX_CALL_DEPTH, MAX_NESTING,
-    STACK_BYTES,
+    DEFAULT_STEPS, DEFAULT_TEXT_BYTES, DEFAULT_WALL, DEFAULT_WORK_WALL, GRACE, Limits, MAX_CALL_DEPTH, MAX_FINDINGS,
+    MAX_NESTING, STACK_BYTES,
 };
 use threads::Threads;
 
@@ -42,6 +44,9 @@ pub struct Outcome {
     /// The value of the script's last expression, or of `main()` if the script defines it and does not end in an
     /// expression.
     pub value: Value,
+    /// The names of the value's fields in the order in which the script or the skill has them, which JSON does not keep:
+    /// those of its first row if it is a list of rows. Empty for a value without fields.
+    pub columns: Vec<String>,
     /// What the script printed, line by line.
     pub printed: Vec<String>,
     /// What it took.
@@ -59,6 +64,16 @@ pub struct Cost {
     pub steps: u64,
     /// The memory of all values that it made.
     pub heap_bytes: u64,
+}
+
+/// A script that was read and checked once, to be run any number of times.
+#[derive(Clone)]
+pub struct Script(Arc<guard::Prepared>);
+
+impl fmt::Debug for Script {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Script").finish_non_exhaustive()
+    }
 }
 
 /// A query that runs. Dropping it cancels the query.
@@ -113,7 +128,51 @@ impl Sandbox {
         let limits = Arc::clone(&self.limits);
         let work = move |delivery: threads::Delivery<Outcome>| match refused {
             Some(error) => delivery.deliver(Err(error)),
-            None => guard::evaluate(&source, &capture, &limits, &cancelled, |result| delivery.deliver(result)),
+            None => guard::evaluate_source(&source, &capture, &limits, &cancelled, |result| delivery.deliver(result)),
+        };
+        self.threads.start(self.limits.wall, late("query", self.limits.wall), work, done)?;
+        Ok(Running { is_cancelled })
+    }
+
+    /// Reads `source` and checks it over the skills of `registry`; the caller waits.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is wrong with it; or too many queries are running.
+    pub fn compile(&self, source: &str, registry: &Arc<Registry>) -> Result<Script, QueryError> {
+        let wrong = self.check(source, registry)?;
+        if let Some(error) = wrong.into_iter().next() {
+            return Err(error);
+        }
+        let (source, limits) = (source.to_owned(), Arc::clone(&self.limits));
+        let (answer, answered) = sync_channel(1);
+        self.start_work(
+            move || guard::prepare(&source, &limits),
+            move |result| {
+                // The receiver waits below.
+                let _ = answer.send(result);
+            },
+        )?;
+        let prepared = answered.recv().unwrap_or_else(|_| Err(unheard()))??;
+        Ok(Script(Arc::new(prepared)))
+    }
+
+    /// Like [`start`](Self::start), of a script that was compiled.
+    ///
+    /// # Errors
+    ///
+    /// [`QueryErrorKind::Overloaded`]: as many queries as allowed are running. `done` is then not called.
+    pub fn start_script(
+        &self,
+        script: &Script,
+        capture: Arc<Capture>,
+        done: impl FnOnce(Result<Outcome, QueryError>) + Send + 'static,
+    ) -> Result<Running, QueryError> {
+        let is_cancelled = Arc::new(AtomicBool::new(false));
+        let cancelled = Arc::clone(&is_cancelled);
+        let (script, limits) = (script.clone(), Arc::clone(&self.limits));
+        let work = move |delivery: threads::Delivery<Outcome>| {
+            guard::evaluate(&script.0, &capture, &limits, &cancelled, |result| delivery.deliver(result));
         };
         self.threads.start(self.limits.wall, late("query", self.limits.wall), work, done)?;
         Ok(Running { is_cancelled })
@@ -132,7 +191,48 @@ impl Sandbox {
         })?;
         let result = answered.recv();
         drop(running);
-        result.unwrap_or_else(|_| Err(QueryError::new(QueryErrorKind::Internal, "the query's thread ended unheard")))
+        result.unwrap_or_else(|_| Err(unheard()))
+    }
+
+    /// Says what is wrong with `source` without running it, and calls `done` exactly once, as [`start`](Self::start) does:
+    /// everything that can be told beforehand, at most [`MAX_FINDINGS`] errors in the order of their places. No error
+    /// means that it can be run, not that it will give an answer. No skill is read.
+    ///
+    /// # Errors
+    ///
+    /// [`QueryErrorKind::Overloaded`]: as many queries as allowed are running. `done` is then not called.
+    pub fn start_check(
+        &self,
+        source: &str,
+        registry: &Arc<Registry>,
+        done: impl FnOnce(Result<Vec<QueryError>, QueryError>) + Send + 'static,
+    ) -> Result<(), QueryError> {
+        // A script that is too long is not even copied.
+        let refused = guard::refuse_long(source, &self.limits);
+        let source = if refused.is_some() { String::new() } else { source.to_owned() };
+        let registry = Arc::clone(registry);
+        let limits = Arc::clone(&self.limits);
+        self.start_work(
+            move || match refused {
+                Some(error) => vec![error],
+                None => guard::check(&source, &registry, &limits),
+            },
+            done,
+        )
+    }
+
+    /// Like [`start_check`](Self::start_check), and waits for the answer.
+    ///
+    /// # Errors
+    ///
+    /// The script could not be checked: too many queries are running.
+    pub fn check(&self, source: &str, registry: &Arc<Registry>) -> Result<Vec<QueryError>, QueryError> {
+        let (answer, answered) = sync_channel(1);
+        self.start_check(source, registry, move |result| {
+            // The receiver waits below.
+            let _ = answer.send(result);
+        })?;
+        answered.recv().unwrap_or_else(|_| Err(unheard()))
     }
 
     /// Does any bounded work on the same kind of thread and the same slots, and calls `done` exactly once, as
@@ -152,6 +252,12 @@ impl Sandbox {
         self.threads.start(wall, late("request", wall), work, done)
     }
 
+    /// The functions that every script can call, beside those of the skills, in alphabetical order.
+    #[must_use]
+    pub fn builtins() -> &'static [BuiltinReference] {
+        guard::reference::all()
+    }
+
     /// How many slots are taken, how many there are, and how often none was free.
     #[must_use]
     pub fn store(&self) -> Store {
@@ -163,6 +269,15 @@ impl Sandbox {
     pub fn abandoned(&self) -> Store {
         self.threads.abandoned()
     }
+}
+
+/// Whether every script has something called `name`, whatever skills there are.
+pub(crate) fn is_builtin(name: &str) -> bool {
+    guard::names().any(|known| known == name)
+}
+
+fn unheard() -> QueryError {
+    QueryError::new(QueryErrorKind::Internal, "the query's thread ended unheard")
 }
 
 /// The error for work whose thread did not end in time.

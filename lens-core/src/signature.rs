@@ -102,6 +102,20 @@ impl Type {
         }
     }
 
+    /// A value that it admits.
+    pub(crate) fn sample(&self) -> Value {
+        match self {
+            Self::Bool => false.into(),
+            Self::Int { min, .. } => min.unwrap_or(0).into(),
+            Self::Float => 0.0.into(),
+            Self::Text | Self::Span | Self::Timestamp => "".into(),
+            Self::OneOf(words) => words.first().cloned().into(),
+            Self::List(_) => Value::Array(Vec::new()),
+            Self::Record(_) => Value::Object(Map::new()),
+            Self::Any => Value::Null,
+        }
+    }
+
     fn admits(&self, value: &Value) -> bool {
         match self {
             Self::Bool => value.is_boolean(),

@@ -54,7 +54,7 @@ The machine may be shared and the container may be smaller than it: compare with
 - os.pressure(): some > 0.1 of memory or io is felt by users; full > 0 of memory is thrashing.
 - os.process(): fd_ratio > 0.8 ends in EMFILE; map_count near map_limit makes allocations fail with memory left.
   major_faults_total that grow mean that code or data comes from a disk again and again.
-- os.load() counts the whole machine and tasks that wait for a disk; by itself it proves nothing.
+- os.load_average() counts the whole machine and tasks that wait for a disk; by itself it proves nothing.
 - os.threads(by=\"wait\"): run_queue_ms is time for which a thread was ready and got no processor.";
 
 /// Reads the machine, the control groups and this process. Linux only; elsewhere it is unavailable and says so.

@@ -135,7 +135,7 @@ fn a_panicking_function_names_itself() {
 
 #[test]
 fn unfit_and_doubled_names_are_refused() {
-    for name in ["", "Tasks", "9lives", "lambda", "series", "a-b"] {
+    for name in ["", "Tasks", "9lives", "lambda", "series", "top", "json", "a-b"] {
         let refused = RegistryBuilder::new().absent(About::new(name, "", ""), Unavailable::NeedsTokioUnstable).is_err();
         assert!(refused, "{name:?}");
     }
@@ -143,4 +143,31 @@ fn unfit_and_doubled_names_are_refused() {
     builder.absent(About::new("tasks", "", ""), Unavailable::NeedsTokioUnstable).unwrap();
     let twice = builder.absent(About::new("tasks", "", ""), Unavailable::NeedsTokioUnstable);
     assert_eq!(twice.unwrap_err().to_string(), "two skills are called `tasks`; give one of them another name");
+}
+
+struct Unspeakable;
+
+impl Skill for Unspeakable {
+    type State = Count;
+
+    fn about(&self) -> About {
+        About::new("unspeakable", "", "")
+    }
+
+    fn collect(&self) -> Reading<Count> {
+        Ok(Count(1))
+    }
+
+    fn functions(to: Functions<Count>) -> Functions<Count> {
+        to.value("load", "The count.", "unspeakable.load()", |count, NoArguments {}| Ok(count.0))
+    }
+}
+
+#[test]
+fn a_function_that_no_query_could_call_is_refused() {
+    let refused = RegistryBuilder::new().skill(Unspeakable).unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "`unspeakable.load` cannot be called in a query: `load` is a word of the language; give it another name"
+    );
 }

@@ -21,6 +21,7 @@
 
 mod access;
 mod builtins;
+mod check;
 mod compare;
 mod dialect;
 mod encode;
@@ -56,6 +57,8 @@ use super::Outcome;
 use super::error::{QueryError, QueryErrorKind};
 use super::limits::Limits;
 use crate::capture::Capture;
+pub(super) use builtins::{names, reference};
+pub(super) use check::check;
 use fault::Checked;
 use fstring::Plain;
 use meter::Meter;
@@ -70,9 +73,34 @@ pub(super) fn refuse_long(source: &str, limits: &Limits) -> Option<QueryError> {
     })
 }
 
-/// Evaluates `source` over `capture` on this thread. What it gives is handed to `deliver` before its values are dropped,
+/// A script that was read and rewritten, to be run any number of times.
+pub(super) struct Prepared {
+    source: String,
+    script: Rewritten,
+    module: AstModule,
+}
+
+/// Evaluates `script` over `capture` on this thread. What it gives is handed to `deliver` before its values are dropped,
 /// which can take as long as it took to make them.
 pub(super) fn evaluate(
+    script: &Prepared,
+    capture: &Arc<Capture>,
+    limits: &Arc<Limits>,
+    is_cancelled: &Arc<AtomicBool>,
+    deliver: impl FnOnce(Result<Outcome, QueryError>),
+) {
+    let meter = Meter::new(limits, capture, is_cancelled);
+    evaluate_by(&meter, script, deliver);
+}
+
+fn evaluate_by(meter: &Meter, script: &Prepared, deliver: impl FnOnce(Result<Outcome, QueryError>)) {
+    let module = Module::new();
+    let result = run(script, &module, meter);
+    deliver(result.map_err(|error| QueryError { printed: meter.take_printed(), ..error }));
+}
+
+/// Reads `source` and [evaluates](evaluate) it.
+pub(super) fn evaluate_source(
     source: &str,
     capture: &Arc<Capture>,
     limits: &Arc<Limits>,
@@ -81,17 +109,13 @@ pub(super) fn evaluate(
 ) {
     let meter = Meter::new(limits, capture, is_cancelled);
     match prepare(source, limits) {
-        Ok(script) => {
-            let module = Module::new();
-            let result = run(source, &script, &module, &meter);
-            deliver(result.map_err(|error| QueryError { printed: meter.take_printed(), ..error }));
-        }
+        Ok(script) => evaluate_by(&meter, &script, deliver),
         Err(error) => deliver(Err(error)),
     }
 }
 
 /// Steps 1 to 3: the script as the interpreter may have it.
-fn prepare(source: &str, limits: &Limits) -> Result<Rewritten, QueryError> {
+pub(super) fn prepare(source: &str, limits: &Limits) -> Result<Prepared, QueryError> {
     if let Some(error) = refuse_long(source, limits) {
         return Err(error);
     }
@@ -101,7 +125,10 @@ fn prepare(source: &str, limits: &Limits) -> Result<Rewritten, QueryError> {
     let plain = Plain::new(source, &tokens, limits)?;
     let module = AstModule::parse(dialect::NAME, plain.text.clone(), &dialect::user())
         .map_err(|error| explain::syntax(&error, source, &tokens))?;
-    rewrite::rewrite(source, &module, &plain, limits)
+    let script = rewrite::rewrite(source, &module, &plain, limits)?;
+    let module = AstModule::parse(dialect::NAME, script.text.clone(), &dialect::core())
+        .map_err(|error| explain::internal(&error))?;
+    Ok(Prepared { source: source.to_owned(), script, module })
 }
 
 /// The interpreter asks this before each statement.
@@ -113,9 +140,8 @@ impl<'a, 'e: 'a> BeforeStmtFuncDyn<'a, 'e> for EveryStatement {
     }
 }
 
-fn run(source: &str, script: &Rewritten, module: &Module, meter: &Meter) -> Result<Outcome, QueryError> {
-    let ast = AstModule::parse(dialect::NAME, script.text.clone(), &dialect::core())
-        .map_err(|error| explain::internal(&error))?;
+fn run(prepared: &Prepared, module: &Module, meter: &Meter) -> Result<Outcome, QueryError> {
+    let Prepared { source, script, module: ast } = prepared;
     namespace::install(module, &meter.capture);
     let known = || known_names(&meter.capture);
     let mut evaluator = Evaluator::new(module);
@@ -127,12 +153,14 @@ fn run(source: &str, script: &Rewritten, module: &Module, meter: &Meter) -> Resu
     debug_assert!(set.is_ok(), "the call depth is set once");
     evaluator.before_stmt_for_dap((Box::new(EveryStatement) as Box<dyn BeforeStmtFuncDyn<'_, '_>>).into());
     let value = evaluator
-        .eval_module(ast, builtins::globals())
+        .eval_module(ast.clone(), builtins::globals())
         .map_err(|error| explain::runtime(&error, script, source, &meter.limits, known))?;
+    let columns = encode::columns(value);
     let value = encode::answer(value, meter, module.heap())
         .map_err(|error| explain::answer(&error, script, source, &meter.limits, known))?;
     Ok(Outcome {
         value,
+        columns,
         printed: meter.take_printed(),
         cost: meter.cost(Some(module.heap())),
         touched: meter.capture.touched().into_iter().map(str::to_owned).collect(),

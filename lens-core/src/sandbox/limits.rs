@@ -47,6 +47,10 @@ pub const DEFAULT_CONCURRENCY: usize = 4;
 /// 4. More keeps answering while threads hang in a skill's function; fewer refuses queries sooner.
 pub const DEFAULT_ABANDONED: usize = 4;
 
+/// The most errors that [`Sandbox::check`](super::Sandbox::check) tells of one script. More show everything that is wrong
+/// with a long one; fewer are read sooner.
+pub const MAX_FINDINGS: usize = 20;
+
 /// The stack of a thread that evaluates: 64 MiB of addresses, of which only what is touched becomes memory. With less,
 /// a debug build cannot reach the nesting that [`Limits::nesting`] allows.
 pub const STACK_BYTES: usize = 64 << 20;

@@ -23,9 +23,9 @@ pub(super) fn add(to: Functions<State>) -> Functions<State> {
         |state, NoArguments {}| known("cores", &state.threads)?.cores(),
     )
     .record(
-        "load",
+        "load_average",
         "The machine's load averages: tasks that ran, wanted to, or waited for a disk.",
-        "os.load()",
+        "os.load_average()",
         |state, NoArguments {}| known("load", &state.load).copied(),
     )
     .record(

@@ -26,7 +26,7 @@ pub(super) const MOST_ARGUMENTS: usize = 256;
 #[inline]
 pub(super) fn attribute<'v>(value: Value<'v>, name: &str, hand: Hand<'_, 'v>) -> Checked<Value<'v>> {
     if let Some(row) = value.downcast_ref::<Row>() {
-        return row.field(name, hand.heap).ok_or_else(|| methods::no_attribute("a row", name, &row.fields()));
+        return row.field(name, hand.heap).ok_or_else(|| methods::no_attribute("a row", name, &row.fields()).into());
     }
     other_attribute(value, name, hand)?.ok_or_else(|| no_attribute(value, name))
 }
@@ -81,7 +81,7 @@ fn no_attribute(value: Value<'_>, name: &str) -> starlark::Error {
     }
     let known = names(value);
     let known: Vec<&str> = known.iter().map(String::as_str).collect();
-    methods::no_attribute(&form::kind(value), name, &known)
+    methods::no_attribute(&form::kind(value), name, &known).into()
 }
 
 /// `value[index]`.

@@ -3,6 +3,7 @@
 
 mod collections;
 mod helpers;
+pub(in crate::sandbox) mod reference;
 mod scalars;
 mod sort;
 
@@ -62,6 +63,6 @@ pub(super) fn is_function(name: &str) -> bool {
 }
 
 /// The names that a script can use, without those that it cannot write.
-pub(super) fn names() -> impl Iterator<Item = &'static str> {
+pub(in crate::sandbox) fn names() -> impl Iterator<Item = &'static str> {
     globals().iter().map(|(name, _)| name).filter(|name| !name.starts_with("__"))
 }

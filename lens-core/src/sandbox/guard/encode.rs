@@ -16,6 +16,26 @@ pub(super) fn answer<'v>(value: Value<'v>, meter: &Meter, heap: &'v Heap) -> Che
     Encoder::new(meter, heap, "output_bytes", meter.limits.output_bytes).value(value, 0)
 }
 
+/// The names of a value's fields, in the order in which they are shown as a table: those of the first row of a list.
+pub(super) fn columns(value: Value<'_>) -> Vec<String> {
+    /// What no screen shows is left out.
+    const MOST: usize = 200;
+    let row = match Form::of(value) {
+        Form::List(rows) => rows.first().copied(),
+        Form::Tuple(rows) => rows.content().first().copied(),
+        _ => Some(value),
+    };
+    let names: Vec<String> = match row.map(Form::of) {
+        Some(Form::Row(row)) => row.fields().into_iter().map(str::to_owned).collect(),
+        Some(Form::Struct(fields)) => fields.iter().take(MOST).map(|(name, _)| name.as_str().to_owned()).collect(),
+        Some(Form::Dict(fields)) => {
+            fields.keys().take(MOST).filter_map(|key| key.unpack_str().map(str::to_owned)).collect()
+        }
+        _ => Vec::new(),
+    };
+    names.into_iter().filter(|name| name.len() <= MOST).collect()
+}
+
 /// An argument of a skill's function.
 pub(super) fn argument<'v>(value: Value<'v>, meter: &Meter, heap: &'v Heap) -> Checked<Json> {
     known(value)?;

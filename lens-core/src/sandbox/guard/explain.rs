@@ -125,7 +125,7 @@ fn what(error: &Error, limits: &Limits, known: impl FnOnce() -> Vec<String>) -> 
             Some(fault) => fault.0.clone(),
             None => plain(QueryErrorKind::Runtime, &inner.to_string()),
         },
-        ErrorKind::Scope(inner) => unknown_name(&inner.to_string(), known()),
+        ErrorKind::Scope(inner) => unknown_name(&inner.to_string(), &known()),
         ErrorKind::Parser(inner) => plain(QueryErrorKind::Syntax, &inner.to_string()),
         ErrorKind::Function(inner) => plain(QueryErrorKind::Argument, &inner.to_string()),
         ErrorKind::Value(inner) => plain(QueryErrorKind::Runtime, &inner.to_string()),
@@ -161,8 +161,15 @@ fn plain(kind: QueryErrorKind, text: &str) -> QueryError {
     error
 }
 
-fn unknown_name(text: &str, known: Vec<String>) -> QueryError {
-    let Some(name) = text.split('`').nth(1) else { return plain(QueryErrorKind::UnknownName, text) };
+fn unknown_name(text: &str, known: &[String]) -> QueryError {
+    match text.split('`').nth(1) {
+        Some(name) => unknown(name, known),
+        None => plain(QueryErrorKind::UnknownName, text),
+    }
+}
+
+/// There is nothing called `name`.
+pub(super) fn unknown(name: &str, known: &[String]) -> QueryError {
     let near = nearest(name, known.iter().map(String::as_str));
     let elsewhere = ELSEWHERE.iter().find(|(other, _)| *other == name);
     let message = match (&near, elsewhere) {

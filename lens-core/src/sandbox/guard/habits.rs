@@ -41,21 +41,31 @@ const WORDS: &[(&str, &str, &str)] = &[
 
 /// The first habit in the script, with the way out.
 pub(super) fn check(source: &str, tokens: &[Token]) -> Result<(), QueryError> {
+    all(source, tokens, 1).into_iter().next().map_or(Ok(()), Err)
+}
+
+/// The habits in the script, each with the way out; at most `most` of them.
+pub(super) fn all(source: &str, tokens: &[Token], most: usize) -> Vec<QueryError> {
+    let mut found = Vec::new();
     let mut brackets = Brackets::default();
     let mut previous = None;
     for (index, token) in tokens.iter().enumerate() {
+        if found.len() >= most {
+            break;
+        }
         let next = tokens.get(index + 1).copied();
         if let Some((at, message, help)) = habit(source, *token, previous, next, &brackets) {
-            return Err(Place::new(source, at.start, at.end).error(QueryErrorKind::Syntax, message).help(help));
+            found.push(Place::new(source, at.start, at.end).error(QueryErrorKind::Syntax, message).help(help));
         }
         if brackets.is_second_comparison(source, *token, previous) {
-            return Err(Place::new(source, token.start, token.end)
+            let error = Place::new(source, token.start, token.end)
                 .error(QueryErrorKind::Syntax, "comparisons cannot be chained")
-                .help("compare twice: `a < b and b < c`"));
+                .help("compare twice: `a < b and b < c`");
+            found.push(error);
         }
         previous = Some(*token);
     }
-    Ok(())
+    found
 }
 
 type Habit = Option<(Token, &'static str, &'static str)>;

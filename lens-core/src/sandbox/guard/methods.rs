@@ -199,7 +199,7 @@ fn wrong_count(of: &str, method: &str, count: usize) -> starlark::Error {
 
 /// Why a value has no attribute `name`.
 #[cold]
-pub(super) fn no_attribute(kind: &str, name: &str, known: &[&str]) -> starlark::Error {
+pub(super) fn no_attribute(kind: &str, name: &str, known: &[&str]) -> Fault {
     let near = nearest(name, known.iter().copied());
     let message = match &near {
         Some(near) => format!("{kind} has no `{name}`; did you mean `{near}`?"),
@@ -207,10 +207,10 @@ pub(super) fn no_attribute(kind: &str, name: &str, known: &[&str]) -> starlark::
     };
     let fault = Fault::new(crate::sandbox::error::QueryErrorKind::UnknownName, message).nearest(near);
     if known.is_empty() {
-        return fault.into();
+        return fault;
     }
     let known = known.iter().take(40).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-    fault.help(format!("it has {known}")).into()
+    fault.help(format!("it has {known}"))
 }
 
 pub(super) fn register(builder: &mut GlobalsBuilder) {

@@ -208,6 +208,11 @@ impl History {
     pub(super) const METHODS: &'static [&'static str] = &["max", "mean", "min", "quantile", "slope_per_s"];
     const FIELDS: &'static [&'static str] = &["last", "name", "points", "resolution_s", "unit"];
 
+    /// The names of its fields and methods.
+    pub(super) fn names() -> impl Iterator<Item = &'static str> {
+        Self::FIELDS.iter().chain(Self::METHODS).copied()
+    }
+
     /// The history of `name`.
     pub(super) fn of<'v>(name: &str, last: &str, eval: &Evaluator<'v, '_, '_>) -> Checked<Value<'v>> {
         let meter = Meter::of(eval);
@@ -286,7 +291,7 @@ impl<'v> StarlarkValue<'v> for History {
     }
 
     fn dir_attr(&self) -> Vec<String> {
-        Self::FIELDS.iter().chain(Self::METHODS).map(|name| (*name).to_owned()).collect()
+        Self::names().map(str::to_owned).collect()
     }
 }
 

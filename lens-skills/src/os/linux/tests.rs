@@ -236,9 +236,18 @@ fn state_that_was_saved_answers_alike() {
     burn(Duration::from_millis(30));
     let state = skill.collect().unwrap();
     let saved = crate::testing::saved(&state);
-    for function in
-        ["cpu", "load", "memory", "disks", "process", "threads", "limits", "cgroup", "cgroup_levels", "pressure"]
-    {
+    for function in [
+        "cpu",
+        "load_average",
+        "memory",
+        "disks",
+        "process",
+        "threads",
+        "limits",
+        "cgroup",
+        "cgroup_levels",
+        "pressure",
+    ] {
         let live = ask::<OsSkill>(state.clone(), function, json!({}));
         assert_eq!(live, ask::<OsSkill>(saved.clone(), function, json!({})), "{function}");
     }

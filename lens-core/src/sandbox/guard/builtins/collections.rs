@@ -96,14 +96,29 @@ fn any_is<'v>(wanted: bool, values: Value<'v>, eval: &mut Evaluator<'v, '_, '_>)
 
 #[starlark_module]
 pub(super) fn register(builder: &mut GlobalsBuilder) {
+    /// Whether one of the items is true.
+    ///
+    /// Call: `any(x: list) -> bool`
+    ///
+    /// Example: `any([w.state == "busy" for w in runtime.workers()])`
     fn any<'v>(#[starlark(require = pos)] x: Value<'v>, eval: &mut Evaluator<'v, '_, '_>) -> starlark::Result<bool> {
         any_is(true, x, eval)
     }
 
+    /// Whether every item is true.
+    ///
+    /// Call: `all(x: list) -> bool`
+    ///
+    /// Example: `all([1, 2])`
     fn all<'v>(#[starlark(require = pos)] x: Value<'v>, eval: &mut Evaluator<'v, '_, '_>) -> starlark::Result<bool> {
         Ok(!any_is(false, x, eval)?)
     }
 
+    /// A dict, of another dict or a list of pairs, and of names.
+    ///
+    /// Call: `dict(x: dict | list = {}, **named) -> dict`
+    ///
+    /// Example: `dict([("a", 1)], b=2)`
     fn dict<'v>(args: &Arguments<'v, '_>, eval: &mut Evaluator<'v, '_, '_>) -> starlark::Result<Value<'v>> {
         let hand = Hand::new(eval)?;
         let (positional, named) = unpack(args, eval)?;
@@ -119,6 +134,11 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
         Ok(dict)
     }
 
+    /// The items with their places, from `start`.
+    ///
+    /// Call: `enumerate(it: list, start: int = 0) -> list[tuple]`
+    ///
+    /// Example: `enumerate(["a", "b"])`
     fn enumerate<'v>(
         #[starlark(require = pos)] it: Value<'v>,
         start: Option<Value<'v>>,
@@ -131,6 +151,11 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
         Ok(hand.heap.alloc(AllocList(items.iter().zip(i64::from(start)..).map(|(item, index)| (index, *item)))))
     }
 
+    /// The items for which a function is true.
+    ///
+    /// Call: `filter(func: function, seq: list) -> list`
+    ///
+    /// Example: `filter(lambda x: x > 1, [1, 2])`
     fn filter<'v>(
         #[starlark(require = pos)] func: Value<'v>,
         #[starlark(require = pos)] seq: Value<'v>,
@@ -159,6 +184,11 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
         Ok(hand.heap.alloc(AllocList(kept.iter().copied())))
     }
 
+    /// A list of the items.
+    ///
+    /// Call: `list(a: list | tuple | dict | set = []) -> list`
+    ///
+    /// Example: `list(range(3))`
     fn list<'v>(
         #[starlark(require = pos)] a: Option<Value<'v>>,
         eval: &mut Evaluator<'v, '_, '_>,
@@ -170,6 +200,11 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
         Ok(hand.heap.alloc(AllocList(items.iter().copied())))
     }
 
+    /// What a function gives for each of the items.
+    ///
+    /// Call: `map(func: function, seq: list) -> list`
+    ///
+    /// Example: `map(str, [1, 2])`
     fn map<'v>(
         #[starlark(require = pos)] func: Value<'v>,
         #[starlark(require = pos)] seq: Value<'v>,
@@ -188,6 +223,11 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
         Ok(hand.heap.alloc(AllocList(made.iter().copied())))
     }
 
+    /// The greatest of a list or of its arguments.
+    ///
+    /// Call: `max(*args, key: function = None, default: any) -> any`
+    ///
+    /// Example: `max([1, 3, 2])`
     fn max<'v>(
         #[starlark(args)] args: UnpackTuple<Value<'v>>,
         #[starlark(require = named)] key: Option<Value<'v>>,
@@ -197,6 +237,11 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
         extreme("max", Ordering::Greater, &args.items, key, default, eval)
     }
 
+    /// The least of a list or of its arguments.
+    ///
+    /// Call: `min(*args, key: function = None, default: any) -> any`
+    ///
+    /// Example: `min([1, 3, 2], default=0)`
     fn min<'v>(
         #[starlark(args)] args: UnpackTuple<Value<'v>>,
         #[starlark(require = named)] key: Option<Value<'v>>,
@@ -206,6 +251,11 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
         extreme("min", Ordering::Less, &args.items, key, default, eval)
     }
 
+    /// The integers from `a1` (or 0) up to, and without, the last.
+    ///
+    /// Call: `range(a1: int, a2: int, step: int = 1) -> range`
+    ///
+    /// Example: `list(range(0, 10, 2))`
     fn range<'v>(
         #[starlark(require = pos)] a1: Value<'v>,
         #[starlark(require = pos)] a2: Option<Value<'v>>,
@@ -226,6 +276,11 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
         Ok(range)
     }
 
+    /// The items from the last to the first.
+    ///
+    /// Call: `reversed(a: list) -> list`
+    ///
+    /// Example: `reversed([1, 2])`
     fn reversed<'v>(
         #[starlark(require = pos)] a: Value<'v>,
         eval: &mut Evaluator<'v, '_, '_>,
@@ -237,6 +292,11 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
         Ok(hand.heap.alloc(AllocList(items.iter().copied())))
     }
 
+    /// Each value once; sets have `|`, `&`, `-` and `in`.
+    ///
+    /// Call: `set(a: list = []) -> set`
+    ///
+    /// Example: `len(set([1, 1, 2]))`
     fn set<'v>(
         #[starlark(require = pos)] a: Option<Value<'v>>,
         eval: &mut Evaluator<'v, '_, '_>,
@@ -248,6 +308,11 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
         }
     }
 
+    /// The items from the least to the greatest, by a key if one is given.
+    ///
+    /// Call: `sorted(x: list, key: function = None, reverse: bool = False) -> list`
+    ///
+    /// Example: `sorted([3, 1, 2], reverse=True)`
     fn sorted<'v>(
         #[starlark(require = pos)] x: Value<'v>,
         #[starlark(require = named)] key: Option<Value<'v>>,
@@ -263,6 +328,11 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
         Ok(hand.heap.alloc(AllocList(items.iter().map(|(item, _)| *item))))
     }
 
+    /// An object with these fields.
+    ///
+    /// Call: `struct(**named) -> struct`
+    ///
+    /// Example: `struct(name="a", count=1).count`
     fn r#struct<'v>(args: &Arguments<'v, '_>, eval: &mut Evaluator<'v, '_, '_>) -> starlark::Result<Value<'v>> {
         let hand = Hand::new(eval)?;
         let (positional, named) = unpack(args, eval)?;
@@ -273,6 +343,11 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
         Ok(hand.heap.alloc(AllocStruct(named)))
     }
 
+    /// A tuple of the items.
+    ///
+    /// Call: `tuple(a: list = ()) -> tuple`
+    ///
+    /// Example: `tuple([1, 2])`
     fn tuple<'v>(
         #[starlark(require = pos)] a: Option<Value<'v>>,
         eval: &mut Evaluator<'v, '_, '_>,
@@ -287,6 +362,11 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
         Ok(hand.heap.alloc(AllocTuple(items.iter().copied())))
     }
 
+    /// Tuples of the items that have the same place in several lists.
+    ///
+    /// Call: `zip(*args) -> list[tuple]`
+    ///
+    /// Example: `zip([1, 2], ["a", "b"])`
     fn zip<'v>(
         #[starlark(args)] args: UnpackTuple<Value<'v>>,
         eval: &mut Evaluator<'v, '_, '_>,
@@ -300,6 +380,10 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
     }
 
     /// The sum of numbers.
+    ///
+    /// Call: `sum(xs: list, start: int | float = 0) -> int | float`
+    ///
+    /// Example: `sum([1, 2.5])`
     fn sum<'v>(
         #[starlark(require = pos)] xs: Value<'v>,
         start: Option<Value<'v>>,

@@ -137,6 +137,10 @@ fn human(value: f64, units: &[(f64, &str)]) -> String {
 #[starlark_module]
 pub(super) fn register(builder: &mut GlobalsBuilder) {
     /// The items for which a function (or a field) is true.
+    ///
+    /// Call: `where(xs: list, is: key) -> list`
+    ///
+    /// Example: `where(runtime.workers(), lambda w: w.state == "no_progress")`
     fn r#where<'v>(
         #[starlark(require = pos)] xs: Value<'v>,
         #[starlark(require = pos)] is: Value<'v>,
@@ -158,6 +162,10 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
     }
 
     /// One field of each item.
+    ///
+    /// Call: `pluck(xs: list, key: key) -> list`
+    ///
+    /// Example: `pluck(runtime.workers(), "state")`
     fn pluck<'v>(
         #[starlark(require = pos)] xs: Value<'v>,
         #[starlark(require = pos)] key: Value<'v>,
@@ -170,6 +178,10 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
     }
 
     /// A dict of lists: the items with each value of the key.
+    ///
+    /// Call: `group_by(xs: list, key: key) -> dict`
+    ///
+    /// Example: `{state: len(workers) for state, workers in group_by(runtime.workers(), "state").items()}`
     fn group_by<'v>(
         #[starlark(require = pos)] xs: Value<'v>,
         #[starlark(require = pos)] key: Value<'v>,
@@ -208,6 +220,10 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
     }
 
     /// A dict of numbers: how many items have each value of the key, the most frequent first.
+    ///
+    /// Call: `count_by(xs: list, key: key) -> dict`
+    ///
+    /// Example: `count_by(runtime.workers(), "state")`
     fn count_by<'v>(
         #[starlark(require = pos)] xs: Value<'v>,
         #[starlark(require = pos)] key: Value<'v>,
@@ -225,6 +241,10 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
     }
 
     /// A dict of numbers: the sum of a value over the items with each value of the key, the largest first.
+    ///
+    /// Call: `sum_by(xs: list, key: key, value: key) -> dict`
+    ///
+    /// Example: `sum_by(lens.stores(), "skill", "memory_bytes")`
     fn sum_by<'v>(
         #[starlark(require = pos)] xs: Value<'v>,
         #[starlark(require = pos)] key: Value<'v>,
@@ -248,6 +268,10 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
     }
 
     /// The `n` items that are largest by a key.
+    ///
+    /// Call: `top(xs: list, n: int = 10, by: key = None) -> list`
+    ///
+    /// Example: `top(lens.stores(), 3, by="memory_bytes")`
     fn top<'v>(
         #[starlark(require = pos)] xs: Value<'v>,
         n: Option<Value<'v>>,
@@ -269,6 +293,10 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
     }
 
     /// Each value once, in the order of its first place.
+    ///
+    /// Call: `uniq(xs: list) -> list`
+    ///
+    /// Example: `uniq([s.skill for s in lens.stores()])`
     fn uniq<'v>(
         #[starlark(require = pos)] xs: Value<'v>,
         eval: &mut Evaluator<'v, '_, '_>,
@@ -288,6 +316,10 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
     }
 
     /// The mean of numbers, or of one field.
+    ///
+    /// Call: `mean(xs: list, key: key = None) -> float`
+    ///
+    /// Example: `mean([1, 2, 6])`
     fn mean<'v>(
         #[starlark(require = pos)] xs: Value<'v>,
         key: Option<Value<'v>>,
@@ -300,6 +332,10 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
     }
 
     /// The value at or below which `p` percent of the values are.
+    ///
+    /// Call: `percentile(xs: list, p: int | float, key: key = None) -> any`
+    ///
+    /// Example: `percentile([1, 2, 3, 4], 50)`
     fn percentile<'v>(
         #[starlark(require = pos)] xs: Value<'v>,
         #[starlark(require = pos)] p: Value<'v>,
@@ -320,6 +356,10 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
     }
 
     /// Count, least, greatest, mean and percentiles of numbers, or of one field.
+    ///
+    /// Call: `summary(xs: list, key: key = None) -> struct`
+    ///
+    /// Example: `summary(lens.stores(), "memory_bytes").max`
     fn summary<'v>(
         #[starlark(require = pos)] xs: Value<'v>,
         key: Option<Value<'v>>,
@@ -349,6 +389,10 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
     }
 
     /// How many values are at most each of the bounds (and more than the one before), and how many are above all.
+    ///
+    /// Call: `histogram(xs: list, bounds: list, key: key = None) -> list[struct]`
+    ///
+    /// Example: `histogram([1, 5, 50], [1, 10])`
     fn histogram<'v>(
         #[starlark(require = pos)] xs: Value<'v>,
         #[starlark(require = pos)] bounds: Value<'v>,
@@ -374,6 +418,10 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
     }
 
     /// The same items with only some of their fields.
+    ///
+    /// Call: `table(xs: list, *fields) -> list[struct]`
+    ///
+    /// Example: `table(lens.stores(), "store", "len_count", "cap_count")`
     fn table<'v>(
         #[starlark(require = pos)] xs: Value<'v>,
         #[starlark(args)] fields: UnpackTuple<Value<'v>>,
@@ -406,6 +454,10 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
     }
 
     /// A number rounded to `n` digits after the point; without `n`, an integer.
+    ///
+    /// Call: `round(x: int | float, n: int = None) -> int | float`
+    ///
+    /// Example: `round(2.345, 1)`
     fn round<'v>(
         #[starlark(require = pos)] x: Value<'v>,
         n: Option<Value<'v>>,
@@ -432,6 +484,10 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
     }
 
     /// `x` to the power of `y`.
+    ///
+    /// Call: `pow(x: int | float, y: int | float) -> int | float`
+    ///
+    /// Example: `pow(2, 10)`
     fn pow<'v>(
         #[starlark(require = pos)] x: Value<'v>,
         #[starlark(require = pos)] y: Value<'v>,
@@ -458,6 +514,10 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
     }
 
     /// Bytes as people write them: `1536` is `1.5 KiB`.
+    ///
+    /// Call: `human_bytes(n: int | float) -> str`
+    ///
+    /// Example: `human_bytes(1536)`
     fn human_bytes<'v>(
         #[starlark(require = pos)] n: Value<'v>,
         eval: &mut Evaluator<'v, '_, '_>,
@@ -474,6 +534,10 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
     }
 
     /// Milliseconds as people write them: `90000` is `1.5 min`.
+    ///
+    /// Call: `human_ms(ms: int | float) -> str`
+    ///
+    /// Example: `human_ms(90000)`
     fn human_ms<'v>(
         #[starlark(require = pos)] ms: Value<'v>,
         eval: &mut Evaluator<'v, '_, '_>,
@@ -485,6 +549,10 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
     }
 
     /// The history of a metric.
+    ///
+    /// Call: `series(name: str, last: span = "10m") -> series`
+    ///
+    /// Example: `series("lens.threads", last="5m").max()`
     fn series<'v>(
         #[starlark(require = pos)] name: Value<'v>,
         last: Option<Value<'v>>,

@@ -39,6 +39,11 @@ fn scalar<'v>(name: &str, arguments: &[Value<'v>], eval: &mut Evaluator<'v, '_, 
 
 #[starlark_module]
 fn functions(builder: &mut GlobalsBuilder) {
+    /// A number without its sign.
+    ///
+    /// Call: `abs(x: int | float) -> int | float`
+    ///
+    /// Example: `abs(-3)`
     fn abs<'v>(
         #[starlark(require = pos)] x: Value<'v>,
         eval: &mut Evaluator<'v, '_, '_>,
@@ -46,6 +51,11 @@ fn functions(builder: &mut GlobalsBuilder) {
         scalar("abs", &[x], eval)
     }
 
+    /// Whether a value is true: not 0, not empty, not None.
+    ///
+    /// Call: `bool(x: any = False) -> bool`
+    ///
+    /// Example: `bool([])`
     fn bool<'v>(
         #[starlark(require = pos)] x: Option<Value<'v>>,
         eval: &mut Evaluator<'v, '_, '_>,
@@ -56,6 +66,11 @@ fn functions(builder: &mut GlobalsBuilder) {
         Ok(x.to_bool())
     }
 
+    /// The character with this number.
+    ///
+    /// Call: `chr(i: int) -> str`
+    ///
+    /// Example: `chr(65)`
     fn chr<'v>(
         #[starlark(require = pos)] i: Value<'v>,
         eval: &mut Evaluator<'v, '_, '_>,
@@ -63,6 +78,11 @@ fn functions(builder: &mut GlobalsBuilder) {
         scalar("chr", &[i], eval)
     }
 
+    /// A number, or what a text says, as a float.
+    ///
+    /// Call: `float(a: int | float | str | bool = 0.0) -> float`
+    ///
+    /// Example: `float("1.5")`
     fn float<'v>(
         #[starlark(require = pos)] a: Option<Value<'v>>,
         eval: &mut Evaluator<'v, '_, '_>,
@@ -70,6 +90,11 @@ fn functions(builder: &mut GlobalsBuilder) {
         scalar("float", a.as_slice(), eval)
     }
 
+    /// A number that is the same for the same text.
+    ///
+    /// Call: `hash(a: str) -> int`
+    ///
+    /// Example: `hash("a") == hash("a")`
     fn hash<'v>(
         #[starlark(require = pos)] a: Value<'v>,
         eval: &mut Evaluator<'v, '_, '_>,
@@ -77,6 +102,11 @@ fn functions(builder: &mut GlobalsBuilder) {
         scalar("hash", &[a], eval)
     }
 
+    /// A number without its fraction, or what a text says, as an integer.
+    ///
+    /// Call: `int(a: int | float | str | bool = 0, base: int = 10) -> int`
+    ///
+    /// Example: `int("ff", 16)`
     fn int<'v>(
         #[starlark(require = pos)] a: Option<Value<'v>>,
         base: Option<Value<'v>>,
@@ -86,6 +116,11 @@ fn functions(builder: &mut GlobalsBuilder) {
         scalar("int", &arguments, eval)
     }
 
+    /// The number of a character.
+    ///
+    /// Call: `ord(a: str) -> int`
+    ///
+    /// Example: `ord("A")`
     fn ord<'v>(
         #[starlark(require = pos)] a: Value<'v>,
         eval: &mut Evaluator<'v, '_, '_>,
@@ -93,6 +128,11 @@ fn functions(builder: &mut GlobalsBuilder) {
         scalar("ord", &[a], eval)
     }
 
+    /// A value as text.
+    ///
+    /// Call: `str(a: any) -> str`
+    ///
+    /// Example: `str([1, "a"])`
     fn str<'v>(
         #[starlark(require = pos)] a: Value<'v>,
         eval: &mut Evaluator<'v, '_, '_>,
@@ -106,6 +146,11 @@ fn functions(builder: &mut GlobalsBuilder) {
         Ok(hand.heap.alloc(text))
     }
 
+    /// A value as text, as it would be written in a script.
+    ///
+    /// Call: `repr(a: any) -> str`
+    ///
+    /// Example: `repr("a")`
     fn repr<'v>(
         #[starlark(require = pos)] a: Value<'v>,
         eval: &mut Evaluator<'v, '_, '_>,
@@ -116,6 +161,11 @@ fn functions(builder: &mut GlobalsBuilder) {
         Ok(hand.heap.alloc(text))
     }
 
+    /// Adds a line to what the query printed.
+    ///
+    /// Call: `print(*args) -> None`
+    ///
+    /// Example: `print("uptime", human_ms(lens.cost().uptime_ms))`
     fn print<'v>(
         #[starlark(args)] args: UnpackTuple<Value<'v>>,
         eval: &mut Evaluator<'v, '_, '_>,
@@ -133,6 +183,10 @@ fn functions(builder: &mut GlobalsBuilder) {
     }
 
     /// Ends the query with an error.
+    ///
+    /// Call: `fail(*args) -> never`
+    ///
+    /// Example: `fail("no worker is idle") if not runtime.workers() else "fine"`
     fn fail<'v>(
         #[starlark(args)] args: UnpackTuple<Value<'v>>,
         eval: &mut Evaluator<'v, '_, '_>,
@@ -148,6 +202,11 @@ fn functions(builder: &mut GlobalsBuilder) {
         Err(Fault::new(QueryErrorKind::Runtime, message).into())
     }
 
+    /// The names of a value's fields and methods, or of a skill's functions.
+    ///
+    /// Call: `dir(x: any) -> list[str]`
+    ///
+    /// Example: `dir(runtime)`
     fn dir<'v>(
         #[starlark(require = pos)] x: Value<'v>,
         eval: &mut Evaluator<'v, '_, '_>,
@@ -158,6 +217,11 @@ fn functions(builder: &mut GlobalsBuilder) {
         Ok(hand.heap.alloc(AllocList(names)))
     }
 
+    /// A field, by its name; `default` if there is none.
+    ///
+    /// Call: `getattr(a: any, attr: str, default: any) -> any`
+    ///
+    /// Example: `getattr(struct(a=1), "b", 0)`
     fn getattr<'v>(
         #[starlark(require = pos)] a: Value<'v>,
         #[starlark(require = pos)] attr: Value<'v>,
@@ -172,6 +236,11 @@ fn functions(builder: &mut GlobalsBuilder) {
         }
     }
 
+    /// Whether a value has a field or method of this name.
+    ///
+    /// Call: `hasattr(a: any, attr: str) -> bool`
+    ///
+    /// Example: `hasattr(lens.cost(), "cpu_ratio")`
     fn hasattr<'v>(
         #[starlark(require = pos)] a: Value<'v>,
         #[starlark(require = pos)] attr: Value<'v>,
@@ -181,6 +250,10 @@ fn functions(builder: &mut GlobalsBuilder) {
     }
 
     /// Whether a value is known.
+    ///
+    /// Call: `available(x: any) -> bool`
+    ///
+    /// Example: `[w.index for w in runtime.workers() if available(w.worker_steal_count)]`
     fn available<'v>(
         #[starlark(require = pos)] x: Value<'v>,
         eval: &mut Evaluator<'v, '_, '_>,
@@ -211,6 +284,11 @@ fn json_decode<'v>(text: &str, eval: &mut Evaluator<'v, '_, '_>) -> Checked<Valu
 
 #[starlark_module]
 fn json(builder: &mut GlobalsBuilder) {
+    /// A value as JSON.
+    ///
+    /// Call: `json.encode(x: any) -> str`
+    ///
+    /// Example: `json.encode({"a": [1, None]})`
     fn encode<'v>(
         #[starlark(require = pos)] x: Value<'v>,
         eval: &mut Evaluator<'v, '_, '_>,
@@ -218,6 +296,11 @@ fn json(builder: &mut GlobalsBuilder) {
         json_encode(x, eval)
     }
 
+    /// What a text of JSON says.
+    ///
+    /// Call: `json.decode(text: str) -> any`
+    ///
+    /// Example: `json.decode("[1, 2]")`
     fn decode<'v>(
         #[starlark(require = pos)] text: Value<'v>,
         eval: &mut Evaluator<'v, '_, '_>,

@@ -1,0 +1,250 @@
+//! Calls, checked against what is called: functions of skills, the language's own, methods. Separate because only here is
+//! an argument compared with a parameter.
+
+use serde_json::Value as Json;
+use starlark_syntax::codemap::Span;
+use starlark_syntax::syntax::ast::{ArgumentP, AstArgument, AstExpr, AstLiteral, ExprP};
+
+use super::known::Known;
+use super::walk::Walk;
+use crate::error::{CallError, nearest};
+use crate::reading::Unavailable;
+use crate::registry::Entry;
+use crate::sandbox::error::{QueryError, QueryErrorKind};
+use crate::sandbox::guard::builtins::reference::{self, BuiltinParameter, BuiltinReference, Given};
+use crate::signature::{Arguments, FunctionReference, Type};
+
+/// Helpers that take a list and give some of its items.
+const SELECTING: &[&str] = &["filter", "list", "reversed", "sorted", "top", "uniq", "where"];
+/// Helpers that ask a key of the items of a list, and which argument it is; by name it is `key`, `by` or `value`.
+const ASKING: &[(&str, &[usize])] = &[
+    ("where", &[1]),
+    ("pluck", &[1]),
+    ("group_by", &[1]),
+    ("count_by", &[1]),
+    ("sum_by", &[1, 2]),
+    ("top", &[2]),
+    ("mean", &[1]),
+    ("percentile", &[2]),
+    ("summary", &[1]),
+    ("histogram", &[2]),
+    ("sorted", &[]),
+    ("max", &[]),
+    ("min", &[]),
+];
+
+impl<'a> Walk<'a, '_> {
+    pub(super) fn call(&mut self, span: Span, callee: &'a AstExpr, arguments: &'a [AstArgument]) -> Known<'a> {
+        match &callee.node {
+            ExprP::Dot(object, name) => {
+                let object = self.expression(object);
+                if let Known::Skill(entry) = object {
+                    self.all(arguments);
+                    return match self.skill_function(entry, &name.node, callee.span) {
+                        Some(function) => {
+                            self.bound(span, entry, function, arguments);
+                            Known::returned(&function.returns)
+                        }
+                        None => Known::Nothing,
+                    };
+                }
+                self.attribute(object, &name.node, callee.span);
+                self.all(arguments);
+                Known::Nothing
+            }
+            ExprP::Identifier(name) if !self.is_own(&name.node.ident) => {
+                self.expression(callee);
+                self.builtin(span, &name.node.ident, arguments)
+            }
+            _ => {
+                self.expression(callee);
+                self.all(arguments);
+                Known::Nothing
+            }
+        }
+    }
+
+    fn all(&mut self, arguments: &'a [AstArgument]) {
+        for argument in arguments {
+            self.expression(argument.node.expr());
+        }
+    }
+
+    /// The function `name` of a skill; that there is none, or that nobody knows, is noted.
+    pub(super) fn skill_function(&mut self, entry: &'a Entry, name: &str, span: Span) -> Option<&'a FunctionReference> {
+        if !entry.has_functions() {
+            let subject = format!("`{}.{name}`", entry.about().name);
+            let reason = entry.absence().cloned().unwrap_or_else(|| Unavailable::failed("the skill has no functions"));
+            let error = CallError::Unavailable { subject, reason };
+            self.add(span, error.into());
+            return None;
+        }
+        match entry.function(name) {
+            Ok(function) => Some(function),
+            Err(error) => {
+                self.add(span, error.into());
+                None
+            }
+        }
+    }
+
+    /// Checks arguments as a call would, where they are written out; one that is not could be right.
+    fn bound(&mut self, span: Span, entry: &Entry, function: &FunctionReference, arguments: &'a [AstArgument]) {
+        let could_be_any = arguments.iter().any(|a| matches!(a.node, ArgumentP::Args(_) | ArgumentP::KwArgs(_)));
+        if could_be_any {
+            return;
+        }
+        let mut given = Arguments::default();
+        let mut places = Vec::new();
+        for argument in arguments {
+            match &argument.node {
+                ArgumentP::Positional(value) => {
+                    let takes = function.parameters.get(given.positional.len()).map(|parameter| &parameter.takes);
+                    given.positional.push(literal(value).unwrap_or_else(|| takes.map_or(Json::Null, Type::sample)));
+                }
+                ArgumentP::Named(name, value) => {
+                    let takes = function.parameters.iter().find(|parameter| parameter.name == name.node);
+                    let value =
+                        literal(value).unwrap_or_else(|| takes.map_or(Json::Null, |takes| takes.takes.sample()));
+                    given.named.push((name.node.clone(), value));
+                    places.push((name.node.as_str(), argument.span));
+                }
+                ArgumentP::Args(_) | ArgumentP::KwArgs(_) => {}
+            }
+        }
+        // One error at a time: a wrong argument is noted at its place and left out.
+        while let Err(error) = function.bind(&entry.about().name, given.clone()) {
+            let wrong = match &error {
+                CallError::Argument { name, .. } => given.named.iter().position(|(given, _)| given == name),
+                _ => None,
+            };
+            match wrong {
+                Some(index) => {
+                    let (name, _) = given.named.remove(index);
+                    let place = places.iter().find(|(known, _)| *known == name).map_or(span, |(_, place)| *place);
+                    self.add(place, error.into());
+                    // What it stands for is given all the same.
+                    let meant = function.parameters.iter().find(|parameter| parameter.name == name);
+                    if let Some(parameter) = meant {
+                        given.named.retain(|(other, _)| *other != name);
+                        given.named.push((name, parameter.takes.sample()));
+                    }
+                }
+                None => {
+                    self.add(span, error.into());
+                    break;
+                }
+            }
+        }
+    }
+
+    fn builtin(&mut self, span: Span, name: &'a str, arguments: &'a [AstArgument]) -> Known<'a> {
+        let first = arguments.first().map(|argument| self.expression(argument.node.expr()));
+        let items = first.unwrap_or(Known::Nothing).item();
+        let keys = ASKING.iter().find(|(helper, _)| *helper == name).map(|(_, places)| *places);
+        for (index, argument) in arguments.iter().enumerate().skip(1) {
+            let is_key = match &argument.node {
+                ArgumentP::Named(name, _) => keys.is_some() && matches!(name.node.as_str(), "key" | "by" | "value"),
+                _ => keys.is_some_and(|places| places.contains(&index)),
+            };
+            self.argument(argument.node.expr(), is_key, items);
+        }
+        if name == "table" {
+            for argument in arguments.iter().skip(1) {
+                self.argument(argument.node.expr(), true, items);
+            }
+        }
+        if let Some(function) = reference::all().iter().find(|function| function.name == name) {
+            self.fits(span, function, arguments);
+        }
+        match name {
+            // Of two positional arguments, `filter` loops over the second.
+            "filter" => Known::List,
+            "series" => Known::History,
+            "str" | "repr" | "human_bytes" | "human_ms" => Known::Text,
+            _ if SELECTING.contains(&name) => first.unwrap_or(Known::Nothing).item().list(),
+            _ => Known::Nothing,
+        }
+    }
+
+    /// An argument, which may be a key that is asked of `items`.
+    fn argument(&mut self, argument: &'a AstExpr, is_key: bool, items: Known<'a>) {
+        match (&argument.node, items) {
+            (ExprP::Literal(AstLiteral::String(name)), Known::Row(fields)) if is_key => {
+                self.field(fields, &name.node, argument.span);
+            }
+            (ExprP::Lambda(lambda), _) if is_key => self.lambda(&lambda.params, &lambda.body, items),
+            _ => self.look(argument),
+        }
+    }
+
+    /// Whether the arguments can be those of `function`.
+    fn fits(&mut self, span: Span, function: &BuiltinReference, arguments: &'a [AstArgument]) {
+        let mut positional = 0;
+        let mut named = Vec::new();
+        for argument in arguments {
+            match &argument.node {
+                ArgumentP::Positional(_) => positional += 1,
+                ArgumentP::Named(name, _) => named.push((name.node.as_str(), argument.span)),
+                ArgumentP::Args(_) | ArgumentP::KwArgs(_) => return,
+            }
+        }
+        let called = format!("it is called as `{}`", function.signature);
+        let argument = |message: String| QueryError::new(QueryErrorKind::Argument, message).help(called.clone());
+        let parameters = &function.parameters;
+        let by_place: Vec<&BuiltinParameter> =
+            parameters.iter().filter(|parameter| matches!(parameter.given, Given::ByPlace | Given::Either)).collect();
+        if positional > by_place.len() && !parameters.iter().any(|parameter| parameter.given == Given::Rest) {
+            let message =
+                format!("`{}` takes at most {} arguments by place, not {positional}", function.name, by_place.len());
+            self.add(span, argument(message));
+            return;
+        }
+        if !parameters.iter().any(|parameter| parameter.given == Given::AnyName) {
+            let names = || {
+                let by_name = parameters.iter().filter(|one| matches!(one.given, Given::ByName | Given::Either));
+                by_name.map(|parameter| parameter.name.as_str())
+            };
+            for (name, place) in &named {
+                if !names().any(|known| known == *name) {
+                    let near = nearest(name, names());
+                    let message = match &near {
+                        Some(near) => format!("`{}` has no argument `{name}`; did you mean `{near}`?", function.name),
+                        None => format!("`{}` has no argument `{name}`", function.name),
+                    };
+                    self.add(*place, QueryError { nearest: near, ..argument(message) });
+                }
+            }
+        }
+        let missing = by_place
+            .iter()
+            .skip(positional)
+            .find(|parameter| parameter.is_required && !named.iter().any(|(name, _)| *name == parameter.name));
+        if let Some(missing) = missing {
+            self.add(span, argument(format!("`{}` needs the argument `{}`", function.name, missing.name)));
+        }
+    }
+}
+
+/// The JSON that a literal stands for.
+fn literal(expression: &AstExpr) -> Option<Json> {
+    match &expression.node {
+        ExprP::Literal(AstLiteral::String(text)) => Some(Json::String(text.node.clone())),
+        ExprP::Literal(AstLiteral::Int(number)) => number.node.to_string().parse::<i64>().ok().map(Json::from),
+        ExprP::Literal(AstLiteral::Float(number)) => Some(Json::from(number.node)),
+        ExprP::Identifier(name) => match name.node.ident.as_str() {
+            "None" => Some(Json::Null),
+            "True" => Some(Json::Bool(true)),
+            "False" => Some(Json::Bool(false)),
+            _ => None,
+        },
+        ExprP::Minus(value) => match literal(value)? {
+            Json::Number(number) => match number.as_i64() {
+                Some(whole) => Some(Json::from(-whole)),
+                None => number.as_f64().map(|float| Json::from(-float)),
+            },
+            _ => None,
+        },
+        _ => None,
+    }
+}
