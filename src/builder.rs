@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 
 use lens_core::sandbox::Limits;
 use lens_core::{Check, RegistryBuilder, Skill};
@@ -10,6 +11,7 @@ use lens_tokio::TaskMonitors;
 
 use crate::error::Error;
 use crate::handle::{self, Lens};
+use crate::queries::Place;
 use crate::replay::Replay;
 
 /// Where lens listens unless [`Builder::address`] says otherwise: loopback only.
@@ -36,6 +38,7 @@ pub struct Builder {
     pub(crate) address: Option<SocketAddr>,
     pub(crate) token: Option<String>,
     pub(crate) limits: Limits,
+    pub(crate) queries: Vec<(String, Place)>,
     pub(crate) skills: Vec<AddSkill>,
     pub(crate) runtimes: Vec<(String, tokio::runtime::Handle)>,
     pub(crate) task_monitors: TaskMonitors,
@@ -52,6 +55,7 @@ impl fmt::Debug for Builder {
             .field("has_token", &self.token.is_some())
             .field("limits", &self.limits)
             .field("own_skills", &self.skills.len())
+            .field("queries", &self.queries.len())
             .finish_non_exhaustive()
     }
 }
@@ -70,6 +74,7 @@ impl Builder {
             address: Some(DEFAULT_ADDRESS),
             token: std::env::var(TOKEN_VARIABLE).ok().filter(|token| !token.is_empty()),
             limits: Limits::default(),
+            queries: Vec::new(),
             skills: Vec::new(),
             runtimes: Vec::new(),
             task_monitors: TaskMonitors::new(),
@@ -104,6 +109,31 @@ impl Builder {
     /// Sets the limits of queries.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Saves a query: `GET /debug/lens/queries/{name}` answers `script`, as JSON or, with `?format=table`, as a table. The
+    /// comment that the script begins with says what it is for. It is read and checked when lens starts, so a wrong one is
+    /// an error of [`start`](Self::start).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), lens::Error> {
+    /// let builder = lens::Builder::new().address(([127, 0, 0, 1], 0));
+    /// let _lens = builder.query("stuck", "# Workers that make no progress.\nwhere(runtime.workers(), lambda w: w.state == \"no_progress\")").start()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn query(mut self, name: impl Into<String>, script: impl Into<String>) -> Self {
+        self.queries.push((name.into(), Place::Text(script.into())));
+        self
+    }
+
+    /// Saves the query in a file, as [`query`](Self::query) does. The file is read once, when lens starts.
+    pub fn query_file(mut self, name: impl Into<String>, file: impl Into<PathBuf>) -> Self {
+        self.queries.push((name.into(), Place::File(file.into())));
         self
     }
 
@@ -186,7 +216,7 @@ impl Builder {
     /// # Errors
     ///
     /// lens runs already, the address cannot be listened on, a skill's or a check's name is taken or unfit, a check is none,
-    /// there is no such threshold, or a thread cannot be started. Nothing is left running then.
+    /// there is no such threshold, a saved query is wrong, or a thread cannot be started. Nothing is left running then.
     pub fn start(self) -> Result<Lens, Error> {
         if self.token.as_deref().is_some_and(|token| token.len() < MIN_TOKEN_LETTERS) {
             return Err(Error::Setting {

@@ -3,6 +3,9 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use lens_core::sandbox::QueryError;
 
 /// Why [`Builder::start`](crate::Builder::start) refused.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +25,24 @@ pub enum Error {
     /// A skill cannot be added, or one of lens's threads cannot be started.
     #[error(transparent)]
     Core(#[from] lens_core::Error),
+    /// A saved query is wrong.
+    #[error("the saved query {name:?} is wrong")]
+    Query {
+        /// Its name.
+        name: String,
+        /// What is wrong, and where.
+        source: Box<QueryError>,
+    },
+    /// The file of a saved query cannot be read.
+    #[error("the saved query {name:?} cannot be read from {}", path.display())]
+    QueryFile {
+        /// Its name.
+        name: String,
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
     /// A setting makes no sense.
     #[error("{what}")]
     Setting {

@@ -19,6 +19,7 @@ use crate::error::Error;
 use crate::http;
 use crate::investigations::Investigations;
 use crate::own::{Links, Own};
+use crate::queries::Queries;
 use crate::skills::Sources;
 
 /// How often workers are looked at between two recordings, so that one that makes no progress is noticed within that
@@ -50,6 +51,8 @@ pub(crate) struct Inner {
     /// Where queries run.
     pub(crate) sandbox: Sandbox,
     pub(crate) investigations: Arc<Investigations>,
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only HTTP asks for saved queries by name"))]
+    pub(crate) queries: Queries,
 }
 
 impl Inner {
@@ -117,7 +120,8 @@ pub(crate) fn start(builder: Builder) -> Result<Lens, Error> {
     // Nobody else has the cell yet.
     let _ = link.set(Links { registry: Arc::downgrade(&registry), investigations: Arc::downgrade(&investigations) });
 
-    let inner = Arc::new(Inner { registry, recorder, sandbox, investigations });
+    let queries = Queries::compile(builder.queries, &sandbox, &registry)?;
+    let inner = Arc::new(Inner { registry, recorder, sandbox, investigations, queries });
     let recording = record(&inner, runtimes)?;
     #[cfg(feature = "http")]
     let server = http::Server::start(&inner, listener, builder.token)?;
@@ -182,6 +186,16 @@ impl Lens {
     #[must_use]
     pub fn investigate(&self, reason: impl Into<String>) -> Report {
         self.inner.investigations.investigate(&self.inner.registry, &self.inner.recorder, reason.into())
+    }
+
+    /// Says what is wrong with a script without running it: all that can be told beforehand, in the order of the places;
+    /// the caller waits.
+    ///
+    /// # Errors
+    ///
+    /// The script could not be checked: too many queries are running.
+    pub fn check(&self, script: &str) -> Result<Vec<QueryError>, Box<QueryError>> {
+        self.inner.sandbox.check(script, &self.inner.registry).map_err(Box::new)
     }
 
     /// The routes of `/debug/lens` to nest in the service's own axum router. They are served by lens's thread all the

@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
 mod builder;
+#[cfg(feature = "cli")]
+pub mod cli;
 mod error;
 mod handle;
 #[cfg(feature = "http")]
@@ -11,8 +13,13 @@ mod investigations;
 #[cfg(feature = "logs")]
 mod logs;
 mod own;
+mod queries;
+#[cfg(any(feature = "http", feature = "cli"))]
+mod reference;
 mod replay;
 mod skills;
+#[cfg(any(feature = "http", feature = "cli"))]
+mod table;
 
 pub use builder::{Builder, DEFAULT_ADDRESS, TOKEN_VARIABLE};
 pub use error::Error;

@@ -77,6 +77,15 @@ impl Replay {
         report.verify(&self.capture, &self.sandbox)
     }
 
+    /// Says what is wrong with a script without running it; the caller waits.
+    ///
+    /// # Errors
+    ///
+    /// The script could not be checked: too many queries are running.
+    pub fn check(&self, script: &str) -> Result<Vec<QueryError>, Box<QueryError>> {
+        self.sandbox.check(script, self.capture.registry()).map_err(Box::new)
+    }
+
     /// Evaluates a script over the capture; the caller waits.
     ///
     /// # Errors

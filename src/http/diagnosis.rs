@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use super::format::Format;
 use super::problem::Problem;
 use super::report_page;
-use super::routes::{Answered, Asked, Shared, as_json, body, house};
+use super::routes::{Answered, Asked, Shared, as_json, body, house, plain};
 use super::{Base, Desk};
 use crate::investigations::{Entry, MAX_DEADLINE, Refusal, Summary};
 
@@ -195,8 +195,8 @@ struct Whole<'a> {
 fn shown(format: Format, report: &Report, whole: &impl Serialize, base: &str) -> Response<Body> {
     match format {
         Format::Html => super::page::respond(&report_page::report(report, base)),
-        Format::Text => ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], report.to_string()).into_response(),
-        Format::Json => as_json(&with_status(whole, report)),
+        Format::Text => plain(report.to_string()),
+        Format::Json | Format::Table => as_json(&with_status(whole, report)),
     }
 }
 

@@ -11,7 +11,10 @@ use super::problem::Problem;
 pub(super) enum Format {
     Json,
     Html,
+    /// Text for terminals and prompts.
     Text,
+    /// Text with rows as a table, for terminals.
+    Table,
 }
 
 impl Format {
@@ -20,6 +23,7 @@ impl Format {
             Self::Json => "json",
             Self::Html => "html",
             Self::Text => "text",
+            Self::Table => "table",
         }
     }
 
@@ -27,7 +31,7 @@ impl Format {
         match self {
             Self::Json => ("application", "json"),
             Self::Html => ("text", "html"),
-            Self::Text => ("text", "plain"),
+            Self::Text | Self::Table => ("text", "plain"),
         }
     }
 
@@ -108,6 +112,7 @@ mod tests {
     #[test]
     fn the_query_overrides_and_an_unknown_one_is_an_error() {
         let headers = HeaderMap::new();
+        assert_eq!(negotiate(Some("table"), &headers, &[Format::Json, Format::Table]).unwrap(), Format::Table);
         assert_eq!(negotiate(Some("html"), &headers, &[Format::Json, Format::Html]).unwrap(), Format::Html);
         assert!(negotiate(Some("xml"), &headers, &[Format::Json]).is_err());
     }

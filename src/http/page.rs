@@ -6,12 +6,14 @@ use axum::http::{Response, header};
 use axum::response::IntoResponse;
 use lens_core::recorder::SeriesReference;
 use lens_core::signature::{Field, Returns};
-use lens_core::{Series, Timestamp};
+use lens_core::{FunctionReference, Series, Timestamp};
 use maud::{DOCTYPE, Markup, html};
 use serde_json::Value;
 
-use super::reply::{Doctor, FunctionReply, Overview, SkillReply, SkillSummary};
+use super::reply::{Doctor, FunctionReply, Overview, QuerySummary, SkillReply, SkillSummary};
 use crate::own::CoverageRow;
+use crate::reference::{self, Reference};
+use crate::table::{self, columns, number, text};
 
 /// Scripts and styles come from lens itself and nothing else is loaded; no page can be framed.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; base-uri 'none'; \
@@ -48,6 +50,7 @@ pub(super) fn frame(base: &str, title: &str, body: &Markup) -> Markup {
                     a href={ (base) "/findings" } { "findings" }
                     a href={ (base) "/investigations" } { "investigations" }
                     a href={ (base) "/skills" } { "skills" }
+                    a href={ (base) "/reference" } { "reference" }
                     a href={ (base) "/series" } { "series" }
                     a href={ (base) "/doctor" } { "doctor" }
                     a href={ (base) "/capture" } { "save a capture" }
@@ -97,6 +100,10 @@ pub(super) fn overview(overview: &Overview, base: &str) -> Markup {
         pre #answer { "The answer comes here." }
         h2 { "Skills" }
         (skill_table(&overview.skills))
+        @if !overview.queries.is_empty() {
+            h2 { "Saved queries" }
+            (query_table(&overview.queries))
+        }
         @if !overview.coverage.is_empty() {
             h2 { "What lens cannot see" }
             (source_table(&overview.coverage))
@@ -140,29 +147,93 @@ pub(super) fn skill(skill: &SkillReply, base: &str) -> Markup {
 }
 
 fn function_reference(function: &FunctionReply) -> Markup {
-    let reference = &function.reference;
+    described(&function.reference, &function.signature, Some(&function.href), &function.reference.name)
+}
+
+fn described(reference: &FunctionReference, signature: &str, href: Option<&str>, id: &str) -> Markup {
     let fields: &[Field] = match &reference.returns {
         Returns::Rows(fields) | Returns::Record(fields) => fields,
         Returns::Value(_) => &[],
     };
     html! {
-        h2 id=(reference.name) { a href=(function.href) { code { (function.signature) } } }
+        h2 id=(id) { @if let Some(href) = href { a href=(href) { code { (signature) } } } @else { code { (signature) } } }
         p { (reference.doc) }
         @if !reference.parameters.is_empty() {
             dl { @for parameter in &reference.parameters { dt { code { (parameter.name) } } dd { (parameter.doc) } } }
         }
         p.quiet { "example: " code { (reference.example) } }
         @if !fields.is_empty() {
-            details {
-                summary { (fields.len()) " fields" }
-                table {
-                    @for field in fields {
-                        tr {
-                            td { code { (field.name) } }
-                            td { (field.holds.name()) @if let Some(unit) = &field.unit { " (" (unit) ")" } }
-                            td { (field.doc) }
-                        }
+            details { summary { (fields.len()) " fields" } (field_table(fields)) }
+        }
+    }
+}
+
+fn field_table(fields: &[Field]) -> Markup {
+    html! {
+        table {
+            @for field in fields {
+                tr {
+                    td { code { (field.name) } }
+                    td { (reference::kind(field)) }
+                    td {
+                        (field.doc)
+                        @if let Some(within) = reference::within(&field.holds) { (field_table(within)) }
                     }
+                }
+            }
+        }
+    }
+}
+
+/// Everything that can be asked.
+pub(super) fn reference(reference: &Reference, base: &str) -> Markup {
+    let body = html! {
+        h1 { "Reference" }
+        p { (reference.language) }
+        p {
+            @for skill in &reference.skills { a href={ "#" (skill.name) } { (skill.name) } " " }
+            a href="#builtins" { "the language's own" }
+        }
+        @for skill in &reference.skills {
+            h1 id=(skill.name) { (skill.title) " " code.quiet { (skill.name) } }
+            p { (skill.description) }
+            @if !skill.prompt.is_empty() { p.quiet { (skill.prompt) } }
+            @if let Some(fix) = &skill.unavailable { p.quiet { "unavailable: " (fix) } }
+            @for function in &skill.functions {
+                @let name = format!("{}.{}", skill.name, function.reference.name);
+                (described(&function.reference, &function.signature, None, &name))
+            }
+        }
+        h1 #builtins { "The language's own" }
+        @for builtin in &reference.builtins {
+            h2 id=(builtin.name) { code { (builtin.signature) } }
+            p { (builtin.doc) }
+            p.quiet { "example: " code { (builtin.example) } }
+        }
+    };
+    frame(base, "reference", &body)
+}
+
+pub(super) fn queries(queries: &[QuerySummary], base: &str) -> Markup {
+    let body = html! {
+        h1 { "Saved queries" }
+        @if queries.is_empty() {
+            p.quiet { "none; " code { "lens::Builder::query" } " saves one" }
+        } @else {
+            (query_table(queries))
+        }
+    };
+    frame(base, "queries", &body)
+}
+
+fn query_table(queries: &[QuerySummary]) -> Markup {
+    html! {
+        table {
+            @for query in queries {
+                tr {
+                    td { a href=(query.href) { code { (query.name) } } }
+                    td { (query.doc) }
+                    td { details { summary { "script" } pre { (query.script) } } }
                 }
             }
         }
@@ -295,7 +366,7 @@ fn ordered(value: &Value, first: &[String]) -> Markup {
             }
         }
         Value::Array(rows) if rows.is_empty() => html! { p.quiet { "nothing" } },
-        Value::Object(fields) if fields.contains_key("unavailable") => html! { p { (text(value)) } },
+        Value::Object(fields) if table::is_unavailable(fields) => html! { p { (text(value)) } },
         Value::Object(fields) => html! {
             dl {
                 @for name in columns(std::slice::from_ref(value), first) {
@@ -307,41 +378,11 @@ fn ordered(value: &Value, first: &[String]) -> Markup {
     }
 }
 
-/// The fields that `rows` have: those of `first` in its order, then the others.
-fn columns<'a>(rows: &'a [Value], first: &'a [String]) -> Vec<&'a str> {
-    let there = |name: &str| rows.iter().any(|row| row.get(name).is_some());
-    let mut columns: Vec<&str> = first.iter().map(String::as_str).filter(|name| there(name)).collect();
-    for key in rows.iter().filter_map(Value::as_object).flat_map(|row| row.keys()) {
-        if !columns.contains(&key.as_str()) {
-            columns.push(key);
-        }
-    }
-    columns
-}
-
 fn cell(value: &Value) -> Markup {
     match value {
         Value::Number(_) => html! { td.number { (text(value)) } },
         _ => html! { td { (text(value)) } },
     }
-}
-
-fn text(value: &Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        Value::Number(shown) if shown.is_f64() => number(shown.as_f64().unwrap_or(f64::NAN)),
-        Value::Object(fields) => match (fields.get("unavailable"), fields.get("fix")) {
-            (Some(_), Some(fix)) => format!("unavailable: {}", text(fix)),
-            _ => value.to_string(),
-        },
-        other => other.to_string(),
-    }
-}
-
-/// A number with as many digits as help: whole ones in full, others to three decimals.
-fn number(value: f64) -> String {
-    if value.fract() == 0.0 && value.abs() < 1e15 { format!("{value:.0}") } else { format!("{value:.3}") }
 }
 
 fn encoded(name: &str) -> String {

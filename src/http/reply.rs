@@ -2,7 +2,7 @@
 //! so that both formats say the same.
 
 use lens_core::recorder::SeriesReference;
-use lens_core::sandbox::{Cost, Outcome};
+use lens_core::sandbox::{Cost, Outcome, QueryError};
 use lens_core::signature::Returns;
 use lens_core::time::millis;
 use lens_core::{Capture, FunctionReference, Source, Store, Timestamp};
@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::Desk;
 use crate::health::Health;
 use crate::own::{self, CoverageRow};
+use crate::queries::Saved;
 
 /// `GET /`.
 #[derive(Serialize)]
@@ -20,6 +21,7 @@ pub(super) struct Overview {
     pub(super) captured_at: Timestamp,
     pub(super) health: Health,
     pub(super) skills: Vec<SkillSummary>,
+    pub(super) queries: Vec<QuerySummary>,
     pub(super) coverage: Vec<CoverageRow>,
     #[serde(rename = "_links")]
     pub(super) links: Value,
@@ -45,6 +47,15 @@ pub(super) struct SkillSummary {
     pub(super) status: &'static str,
     pub(super) fix: Option<String>,
     pub(super) functions: Vec<String>,
+    pub(super) href: String,
+}
+
+/// A saved query in a list.
+#[derive(Serialize)]
+pub(super) struct QuerySummary {
+    pub(super) name: String,
+    pub(super) doc: String,
+    pub(super) script: String,
     pub(super) href: String,
 }
 
@@ -101,6 +112,7 @@ pub(super) fn overview(desk: &Desk, capture: &Capture, health: Health, base: &st
         captured_at: capture.at(),
         health,
         skills: summaries(capture, base),
+        queries: queries(desk, base),
         coverage: own::gaps(&sources),
         links: links(base),
     }
@@ -129,6 +141,17 @@ pub(super) fn summaries(capture: &Capture, base: &str) -> Vec<SkillSummary> {
     capture.registry().entries().map(summary).collect()
 }
 
+/// The saved queries.
+pub(super) fn queries(desk: &Desk, base: &str) -> Vec<QuerySummary> {
+    let summary = |(name, saved): (&str, &Saved)| QuerySummary {
+        name: name.to_owned(),
+        doc: saved.doc.clone(),
+        script: saved.source.clone(),
+        href: format!("{base}/queries/{name}"),
+    };
+    desk.lens.queries.iter().map(summary).collect()
+}
+
 fn links(base: &str) -> Value {
     let link = |path: &str, title: &str| json!({"href": format!("{base}{path}"), "title": title});
     json!({
@@ -138,6 +161,8 @@ fn links(base: &str) -> Value {
         "findings": link("/findings", "what is wrong now, where, since when, and what to do"),
         "investigations": link("/investigations", "diagnoses that are kept; POST starts one"),
         "checks": link("/checks", "what lens checks, and from where on something is wrong"),
+        "reference": link("/reference", "every function with types, units and an example; ?format=text for prompts"),
+        "queries": link("/queries", "the saved queries"),
         "query": {"href": format!("{base}/query"), "method": "POST", "title": "a Starlark script in, its answer out"},
         "series": link("/series", "what was recorded; ?name=&last= for one"),
         "metrics": link("/metrics", "the latest values as Prometheus text"),
@@ -219,10 +244,24 @@ pub(super) fn cost(cost: &Cost) -> Value {
     json!({"elapsed_ms": millis(cost.elapsed), "steps": cost.steps, "heap_bytes": cost.heap_bytes})
 }
 
-/// `POST /query`.
+/// `POST /query?check=true`.
+pub(super) fn check(errors: &[QueryError]) -> Value {
+    let error = |error: &QueryError| {
+        let mut shown = serde_json::to_value(error).unwrap_or_default();
+        if let Some(fields) = shown.as_object_mut() {
+            fields.remove("printed");
+            fields.insert("rendered".to_owned(), error.to_string().into());
+        }
+        shown
+    };
+    json!({"ok": errors.is_empty(), "errors": errors.iter().map(error).collect::<Vec<_>>()})
+}
+
+/// `POST /query` and `GET /queries/{name}`.
 pub(super) fn query(capture: &Capture, outcome: Outcome) -> Value {
     json!({
         "value": outcome.value,
+        "columns": outcome.columns,
         "printed": outcome.printed,
         "cost": cost(&outcome.cost),
         "captured_at": capture.at(),

@@ -10,24 +10,28 @@ use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, Uri, header};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use lens_core::sandbox::{QueryError, Sandbox};
+use lens_core::sandbox::{Outcome, QueryError, Running, Sandbox};
 use lens_core::signature::Arguments;
 use lens_core::{Capture, Span};
 use maud::Markup;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use super::format::{Format, negotiate};
 use super::problem::Problem;
 use super::{Base, Desk, diagnosis, page, prometheus, reply};
 use crate::health::Health;
+use crate::reference::Reference;
+use crate::table;
 
 pub(super) type Answered = Result<Response<Body>, Problem>;
 pub(super) type Shared = State<Arc<Desk>>;
 
 /// What a page or its JSON is made for.
 const PAGE: &[Format] = &[Format::Json, Format::Html];
+/// What an answer is made for.
+const ANSWER: &[Format] = &[Format::Json, Format::Html, Format::Table];
 
 pub(super) fn router(desk: Arc<Desk>) -> Router {
     Router::new()
@@ -38,6 +42,9 @@ pub(super) fn router(desk: Arc<Desk>) -> Router {
         .route("/skills/{skill}/{function}", get(function))
         .route("/query", post(query))
         .merge(diagnosis::router())
+        .route("/queries", get(queries))
+        .route("/queries/{name}", get(saved_query))
+        .route("/reference", get(reference))
         .route("/series", get(series))
         .route("/capture", get(capture))
         .route("/metrics", get(metrics))
@@ -95,7 +102,7 @@ async fn function(
     headers: HeaderMap,
 ) -> Answered {
     let asked = Asked::of(&uri)?;
-    let format = asked.format(&headers, PAGE)?;
+    let format = asked.format(&headers, ANSWER)?;
     let title = format!("{skill}.{function}");
     let arguments = Arguments::from_query(asked.others);
     let (reply, columns) = work(&desk, &desk.lens.sandbox, move |_, capture| {
@@ -109,21 +116,101 @@ async fn function(
         Ok::<_, Problem>((reply, columns))
     })
     .await??;
-    Ok(shown(format, &reply, |reply| page::answer(&title, reply, &columns, &base)))
+    Ok(answered(format, &reply, &columns, &title, &base))
 }
 
 async fn query(State(desk): Shared, uri: Uri, headers: HeaderMap, request: Request) -> Answered {
-    Asked::of(&uri)?.only(&headers, &[Format::Json])?;
+    let mut asked = Asked::of(&uri)?;
+    let format = asked.format(&headers, &[Format::Json, Format::Table])?;
+    let check = asked.take("check");
+    asked.nothing_else(&["check", "format"])?;
     let source = body(request, desk.lens.sandbox.limits().source_bytes).await?;
     let source = String::from_utf8(source.into())
         .map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "encoding", "the script is not UTF-8 text"))?;
+    match check.as_deref() {
+        None | Some("false") => {}
+        Some("true" | "") => {
+            let (answer, answered) = oneshot::channel();
+            desk.lens.sandbox.start_check(&source, &desk.lens.registry, move |errors| {
+                // The client may have gone meanwhile.
+                let _ = answer.send(errors);
+            })?;
+            return Ok(as_json(&reply::check(&answered.await.map_err(|_| lost())??)));
+        }
+        Some(other) => {
+            let detail = format!("the argument `check` takes true or false, not {other:?}");
+            return Err(Problem::new(StatusCode::BAD_REQUEST, "argument", detail).with("argument", "check"));
+        }
+    }
     let capture = desk.lens.capture();
+    let (reply, columns) =
+        outcome(&capture, |done| desk.lens.sandbox.start(&source, Arc::clone(&capture), done)).await?;
+    Ok(answered(format, &reply, &columns, "query", ""))
+}
+
+async fn queries(
+    State(desk): Shared,
+    Extension(Base(base)): Extension<Base>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Answered {
+    let asked = Asked::of(&uri)?;
+    let format = asked.format(&headers, PAGE)?;
+    asked.nothing_else(&["format"])?;
+    Ok(shown(format, &reply::queries(&desk, &base), |list| page::queries(list, &base)))
+}
+
+async fn saved_query(
+    State(desk): Shared,
+    Path(name): Path<String>,
+    Extension(Base(base)): Extension<Base>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Answered {
+    let asked = Asked::of(&uri)?;
+    let format = asked.format(&headers, ANSWER)?;
+    asked.nothing_else(&["format"])?;
+    let script = desk.lens.queries.get(&name)?.script.clone();
+    let capture = desk.lens.capture();
+    let (reply, columns) =
+        outcome(&capture, |done| desk.lens.sandbox.start_script(&script, Arc::clone(&capture), done)).await?;
+    Ok(answered(format, &reply, &columns, &name, &base))
+}
+
+/// What a query gives, and the order of its fields. Dropped with this future when the client goes: that ends the query.
+async fn outcome(
+    capture: &Arc<Capture>,
+    start: impl FnOnce(Done) -> Result<Running, QueryError>,
+) -> Result<(Value, Vec<String>), Problem> {
     let (answer, answered) = oneshot::channel();
-    // Dropped with this future when the client goes: that ends the query.
-    let _running = desk.lens.sandbox.start(&source, Arc::clone(&capture), move |outcome| {
-        let _ = answer.send(outcome.map(|outcome| reply::query(&capture, outcome)));
-    })?;
-    Ok(as_json(&answered.await.map_err(|_| lost())??))
+    let capture = Arc::clone(capture);
+    let _running = start(Box::new(move |outcome| {
+        let reply = outcome.map(|outcome| {
+            let columns = outcome.columns.clone();
+            (reply::query(&capture, outcome), columns)
+        });
+        // The client may have gone meanwhile.
+        let _ = answer.send(reply);
+    }))?;
+    Ok(answered.await.map_err(|_| lost())??)
+}
+
+type Done = Box<dyn FnOnce(Result<Outcome, QueryError>) + Send>;
+
+async fn reference(
+    State(desk): Shared,
+    Extension(Base(base)): Extension<Base>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Answered {
+    let asked = Asked::of(&uri)?;
+    let format = asked.format(&headers, &[Format::Text, Format::Json, Format::Html])?;
+    asked.nothing_else(&["format"])?;
+    let reference = Reference::of(&desk.lens.registry);
+    Ok(match format {
+        Format::Text | Format::Table => plain(reference.text()),
+        other => shown(other, &reference, |reference| page::reference(reference, &base)),
+    })
 }
 
 async fn series(State(desk): Shared, Extension(Base(base)): Extension<Base>, uri: Uri, headers: HeaderMap) -> Answered {
@@ -175,8 +262,20 @@ async fn asset(media_type: &'static str, text: &'static str) -> Response<Body> {
 }
 
 async fn unknown(uri: Uri) -> Problem {
-    let known =
-        ["", "doctor", "skills", "query", "series", "capture", "metrics", "findings", "checks", "investigations"];
+    let known = [
+        "",
+        "doctor",
+        "skills",
+        "query",
+        "queries",
+        "reference",
+        "series",
+        "capture",
+        "metrics",
+        "findings",
+        "checks",
+        "investigations",
+    ];
     let path = uri.path().trim_matches('/');
     Problem::new(StatusCode::NOT_FOUND, "not_found", format!("there is no route `/{path}` below lens's first page"))
         .with("nearest", lens_core::error::nearest(path, known).map(|near| format!("/{near}")))
@@ -283,8 +382,30 @@ impl Asked {
 fn shown<T: Serialize>(format: Format, reply: &T, page: impl FnOnce(&T) -> Markup) -> Response<Body> {
     match format {
         Format::Html => page::respond(&page(reply)),
-        Format::Json | Format::Text => as_json(reply),
+        _ => as_json(reply),
     }
+}
+
+/// The reply to a question; as text it is its value, what was printed before it, and what it could not see after it.
+fn answered(format: Format, reply: &Value, columns: &[String], title: &str, base: &str) -> Response<Body> {
+    match format {
+        Format::Table | Format::Text => {
+            let lines = |part: &str| reply[part].as_array().into_iter().flatten();
+            let mut text: String = lines("printed").map(|line| table::harmless(&table::text(line)) + "\n").collect();
+            text.push_str(&table::render(&reply["value"], columns));
+            for gap in lines("coverage") {
+                let [skill, source, fix] =
+                    ["skill", "source", "fix"].map(|name| table::harmless(&table::text(&gap[name])));
+                text.push_str(&format!("# {skill}: {source} is not there: {fix}\n"));
+            }
+            plain(text)
+        }
+        other => shown(other, reply, |reply| page::answer(title, reply, columns, base)),
+    }
+}
+
+pub(super) fn plain(text: String) -> Response<Body> {
+    ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response()
 }
 
 /// Indented JSON with a line end: people read it in terminals.

@@ -33,6 +33,11 @@ impl Service {
         Self { lens: Some(lens), runtime: Some(runtime), _turn: turn }
     }
 
+    /// The turn alone, for a test whose lens does not start.
+    pub(crate) fn turn() -> MutexGuard<'static, ()> {
+        TURN.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn lens(&self) -> &lens::Lens {
         self.lens.as_ref().unwrap()
     }

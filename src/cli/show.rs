@@ -1,0 +1,34 @@
+//! Prints answers: the value to the standard output, what belongs to it to the standard error, so that a pipe gets the
+//! value alone. Separate because a single query and the line-by-line mode print alike.
+
+use std::io::Write;
+
+use super::Shape;
+use super::target::Reply;
+use crate::table;
+
+/// Prints an answer.
+pub(super) fn answer(reply: &Reply, shape: Shape) {
+    let value = match shape {
+        Shape::Table => table::render(&reply.value, &reply.columns),
+        Shape::Json => format!("{:#}\n", reply.value),
+    };
+    for line in &reply.printed {
+        match shape {
+            Shape::Table => println!("{}", table::harmless(line)),
+            Shape::Json => eprintln!("{line}"),
+        }
+    }
+    // Whoever reads the output may have seen enough.
+    let _ = std::io::stdout().lock().write_all(value.as_bytes());
+    for gap in &reply.coverage {
+        let [skill, source, fix] = ["skill", "source", "fix"].map(|name| table::harmless(&table::text(&gap[name])));
+        eprintln!("# {skill}: {source} is not there: {fix}");
+    }
+}
+
+/// What an answer took, in one line.
+pub(super) fn cost(reply: &Reply) -> String {
+    let elapsed = reply.cost["elapsed_ms"].as_f64().map_or_else(String::new, |ms| format!("{ms:.2} ms · "));
+    format!("{elapsed}{} steps · captured at {}", table::text(&reply.cost["steps"]), reply.captured_at)
+}

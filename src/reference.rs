@@ -1,0 +1,160 @@
+//! Everything that can be asked, in one place: the language's own functions and every skill's. Separate from HTTP because
+//! the command line completes names from it, of a service as of a file.
+//!
+//! All of it is derived from where the functions are defined; as text it is for terminals and for prompts.
+
+use std::fmt::Write as _;
+
+use lens_core::sandbox::{BuiltinReference, Sandbox};
+use lens_core::signature::{Field, Returns, Type};
+use lens_core::{FunctionReference, Registry};
+use serde::{Deserialize, Serialize};
+
+/// The language in a few lines, for whoever reads the reference first.
+pub(crate) const LANGUAGE: &str = "\
+A query is a script in Starlark, a small Python: expressions, assignments, if, for, def, lambda, comprehensions, f-strings.
+Its answer is the value of its last expression. Skills are called by name, as in tasks.sites(limit=3); rows have fields,
+as in row.live. It sees one frozen instant: no I/O, no clock, no while, no import, no class, no try, no recursion.
+A value that is not known raises its fix when it is used; available(x) asks first.
+A `key` is the name of a field or a function of the item; a `span` is a text like \"90s\" or \"5m\".";
+
+/// What can be asked.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Reference {
+    /// What a script is.
+    pub(crate) language: String,
+    /// The functions that every script can call.
+    pub(crate) builtins: Vec<BuiltinReference>,
+    /// The skills and their functions.
+    pub(crate) skills: Vec<SkillReference>,
+}
+
+/// One skill.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct SkillReference {
+    pub(crate) name: String,
+    pub(crate) title: String,
+    pub(crate) description: String,
+    pub(crate) prompt: String,
+    /// Why nothing can be asked of it here, and the fix.
+    pub(crate) unavailable: Option<String>,
+    pub(crate) functions: Vec<SkillFunction>,
+}
+
+/// One function of a skill.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct SkillFunction {
+    /// The call as a line of code.
+    pub(crate) signature: String,
+    #[serde(flatten)]
+    pub(crate) reference: FunctionReference,
+}
+
+impl Reference {
+    /// What can be asked of the skills of `registry`. No skill is read.
+    pub(crate) fn of(registry: &Registry) -> Self {
+        let skill = |entry: &lens_core::registry::Entry| {
+            let about = entry.about();
+            let function = |reference: &FunctionReference| SkillFunction {
+                signature: reference.signature(&about.name),
+                reference: reference.clone(),
+            };
+            SkillReference {
+                name: about.name.to_string(),
+                title: about.title.to_string(),
+                description: about.description.to_string(),
+                prompt: about.prompt.to_string(),
+                unavailable: entry.absence().map(ToString::to_string),
+                functions: entry.functions().into_iter().map(function).collect(),
+            }
+        };
+        Self {
+            language: LANGUAGE.to_owned(),
+            builtins: Sandbox::builtins().to_vec(),
+            skills: registry.entries().map(skill).collect(),
+        }
+    }
+
+    /// The reference as text.
+    pub(crate) fn text(&self) -> String {
+        let mut text = format!("{}\n{}\n# the language's own\n", self.language, self.skills_text());
+        for builtin in &self.builtins {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "\n{}\n  {}\n  example: {}\n", builtin.signature, builtin.doc, builtin.example);
+        }
+        text
+    }
+
+    /// The skills and their functions as text.
+    pub(crate) fn skills_text(&self) -> String {
+        let mut text = String::new();
+        for skill in &self.skills {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "\n# {}: {}\n", skill.name, skill.description);
+            if !skill.prompt.is_empty() {
+                let _ = writeln!(text, "{}", skill.prompt);
+            }
+            match &skill.unavailable {
+                Some(fix) if skill.functions.is_empty() => {
+                    let _ = writeln!(text, "unavailable: {fix}");
+                }
+                _ => {}
+            }
+            for function in &skill.functions {
+                function.write(&mut text);
+            }
+        }
+        text
+    }
+}
+
+impl SkillFunction {
+    fn write(&self, text: &mut String) {
+        let reference = &self.reference;
+        let _ = write!(text, "\n{}\n  {}\n", self.signature, reference.doc);
+        for parameter in &reference.parameters {
+            let _ = writeln!(text, "  {}: {}", parameter.name, parameter.doc);
+        }
+        match &reference.returns {
+            Returns::Rows(fields) | Returns::Record(fields) if !fields.is_empty() => {
+                text.push_str("  fields:\n");
+                write_fields(text, fields, 2);
+            }
+            _ => {}
+        }
+        let _ = writeln!(text, "  example: {}", reference.example);
+    }
+}
+
+fn write_fields(text: &mut String, fields: &[Field], level: usize) {
+    for field in fields {
+        let _ = writeln!(text, "{:level$}{}: {}  {}", "", field.name, kind(field), field.doc, level = level * 2);
+        if let Some(within) = within(&field.holds) {
+            write_fields(text, within, level + 1);
+        }
+    }
+}
+
+/// A field's type, unit and whether it may be absent: `float (ms), may be unavailable`.
+pub(crate) fn kind(field: &Field) -> String {
+    let mut kind = field.holds.name();
+    if let Some(unit) = &field.unit {
+        let _ = write!(kind, " ({unit})");
+    }
+    if field.is_optional {
+        kind.push_str(" | None");
+    }
+    if field.may_be_unavailable {
+        kind.push_str(", may be unavailable");
+    }
+    kind
+}
+
+/// The fields of the objects that a value of this type is or holds.
+pub(crate) fn within(holds: &Type) -> Option<&[Field]> {
+    match holds {
+        Type::Record(fields) if !fields.is_empty() => Some(fields),
+        Type::List(of) => within(of),
+        _ => None,
+    }
+}

@@ -1,0 +1,86 @@
+//! The command `lens`, run as a user runs it: against a service, against a capture, in a pipe. A test of its own because
+//! it needs the binary, and a lens in this process for it to ask.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::{Value, json};
+
+fn lens(arguments: &[&str], input: &str) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lens"));
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.env_remove("LENS_TOKEN").spawn().unwrap();
+    // A command that needs no input may have ended.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+fn told(output: &Output) -> (Option<i32>, String, String) {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+fn value(output: &Output) -> Value {
+    let (code, out, err) = told(output);
+    assert_eq!(code, Some(0), "{err}");
+    serde_json::from_str(&out).unwrap()
+}
+
+#[tokio::test]
+async fn the_command_asks_a_service_and_a_capture() {
+    let service = lens::Builder::new().address(([127, 0, 0, 1], 0)).start().unwrap();
+    let port = service.address().unwrap().port().to_string();
+    let directory = tempfile::tempdir().unwrap();
+    let path = move |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+
+    tokio::task::spawn_blocking(move || {
+        // In a pipe the value is JSON, and alone.
+        let output = lens(&["query", "-e", "print(\"said\")\n[1, \"a\"]", &port], "");
+        assert_eq!(value(&output), json!([1, "a"]));
+        assert_eq!(told(&output).2, "said\n");
+        // From the standard input, with or without the subcommand.
+        assert_eq!(value(&lens(&["query", &port], "lens.cost().thread_count > 0")), true);
+        assert_eq!(value(&lens(&[&port], "6 * 7")), 42);
+        // From a file, as a table.
+        std::fs::write(path("q.star"), "table(top(lens.stores(), 1, by=\"cap_count\"), \"skill\", \"cap_count\")")
+            .unwrap();
+        let (code, out, _) = told(&lens(&["query", "-f", &path("q.star"), "--format", "table", &port], ""));
+        assert_eq!(code, Some(0));
+        let head = out.lines().next().unwrap().split_whitespace().collect::<Vec<_>>();
+        assert_eq!(head, ["skill", "cap_count"]);
+
+        let (code, out, err) = told(&lens(&["query", "-e", "x = 1\nruntime.wrokers()", &port], ""));
+        assert_eq!((code, out.as_str()), (Some(1), ""));
+        assert!(err.contains("--> query:2:1") && err.contains("did you mean `workers`?"), "{err}");
+        let (code, _, err) = told(&lens(&["query", "--check", "-e", "prnt(1)\nlenn(2)", &port], ""));
+        assert_eq!((code, err.matches("error: ").count()), (Some(1), 2), "{err}");
+        assert_eq!(
+            told(&lens(&["query", "--check", "-e", "fail()", &port], "")),
+            (Some(0), String::new(), String::new())
+        );
+        let (code, _, err) = told(&lens(&["query", "-f", &path("none.star"), &port], ""));
+        assert_eq!(code, Some(2));
+        assert!(err.contains("none.star cannot be read"), "{err}");
+        let (code, _, err) = told(&lens(&["query", "-e", "1", "127.0.0.1:1"], ""));
+        assert_eq!(code, Some(3));
+        assert!(err.contains("does not answer"), "{err}");
+        assert_eq!(told(&lens(&["query", "-e", "1", "-f", "x", &port], "")).0, Some(2));
+
+        let mut file = std::fs::File::create(path("incident.json")).unwrap();
+        service.capture().save(&mut file).unwrap();
+        drop(service);
+        let output = lens(&["open", "-e", "len(lens.stores()) > 0", &path("incident.json")], "");
+        assert_eq!(value(&output), true);
+        assert_eq!(value(&lens(&["open", &path("incident.json")], "1 + 1")), 2);
+        let (code, _, err) = told(&lens(&["open", "-e", "lens.stors()", &path("incident.json")], ""));
+        assert_eq!(code, Some(1));
+        assert!(err.contains("did you mean `stores`?"), "{err}");
+        let (code, _, err) = told(&lens(&["open", "-e", "1", &path("q.star")], ""));
+        assert_eq!(code, Some(2));
+        assert!(err.contains("not a lens capture"), "{err}");
+    })
+    .await
+    .unwrap();
+}
