@@ -144,6 +144,9 @@ impl Panics {
     }
 }
 
+/// The most calls of one skill that wait for another one to end: the recorder's, and those of queries that run at once.
+const MAX_WAITING: usize = 16;
+
 type Job = Box<dyn FnOnce() + Send>;
 
 /// The thread of a skill that may block.
@@ -156,8 +159,7 @@ struct Worker {
 
 impl Worker {
     fn start() -> Result<Self, Error> {
-        // One job waits while another runs: a reader and the recorder may ask at the same time.
-        let (jobs, queue) = sync_channel::<Job>(1);
+        let (jobs, queue) = sync_channel::<Job>(MAX_WAITING);
         let busy_since = Arc::new(AtomicU64::new(0));
         let started = Instant::now();
         let busy = Arc::clone(&busy_since);
@@ -172,6 +174,9 @@ impl Worker {
     }
 
     fn run<T>(&self, job: Job, answered: &Receiver<Reading<T>>) -> Reading<T> {
+        if let Some(reason) = self.stuck() {
+            return Err(reason);
+        }
         if self.jobs.try_send(job).is_err() {
             return Err(self.stuck().unwrap_or(Unavailable::Stuck { for_ms: 0 }));
         }

@@ -118,6 +118,22 @@ fn a_stuck_skill_is_left_alone_until_it_answers_again() {
 }
 
 #[test]
+fn readers_who_come_together_are_all_answered() {
+    let lock = Arc::new(Mutex::new(7));
+    let skill = Blocking(Arc::clone(&lock));
+    let registry = registry(|builder| {
+        builder.skill(skill).unwrap();
+    });
+    let held = lock.lock().unwrap();
+    std::thread::scope(|scope| {
+        let asked: Vec<_> = (0..8).map(|_| scope.spawn(|| ask(&registry, "blocking", "count"))).collect();
+        std::thread::sleep(COLLECT_DEADLINE / 5);
+        drop(held);
+        assert!(asked.into_iter().all(|answer| answer.join().unwrap() == Ok(7.into())));
+    });
+}
+
+#[test]
 fn a_panicking_function_names_itself() {
     let lock = Arc::new(Mutex::new(7));
     let registry = registry(|builder| {
