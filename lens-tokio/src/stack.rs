@@ -14,6 +14,7 @@
 mod elsewhere;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod linux;
+mod loaded;
 mod symbols;
 
 use std::path::PathBuf;
@@ -25,6 +26,7 @@ use elsewhere as platform;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 use linux as platform;
 
+pub use loaded::LoadedFiles;
 use platform::syscall_name;
 pub use platform::{Sample, StackReader};
 pub(crate) use platform::{Scheduled, is_waiting, scheduled};

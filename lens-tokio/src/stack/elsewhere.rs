@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use lens_core::{Reading, Unavailable};
 
-use super::{LoadedFile, Look, Stack, symbols};
+use super::{Address, LoadedFile, Look, Stack, symbols};
 
 const NEEDS: &str = "Linux on x86-64";
 
@@ -78,6 +78,17 @@ pub(crate) struct Scheduled {
 
 pub(crate) fn scheduled(_tid: u32) -> io::Result<Scheduled> {
     Err(io::ErrorKind::Unsupported.into())
+}
+
+/// No files.
+#[derive(Default)]
+pub(super) struct Loaded;
+
+impl Loaded {
+    #[expect(clippy::unused_self, reason = "the other platform's knows files")]
+    pub(super) fn locate(&mut self, _addresses: &[u64]) -> Reading<Vec<Address>> {
+        Err(Unavailable::UnsupportedPlatform { needs: NEEDS.into() })
+    }
 }
 
 pub(crate) fn syscall_name(number: u32) -> String {

@@ -8,7 +8,6 @@ mod syscalls;
 mod unwind;
 mod waiting;
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gimli::UnwindContext;
@@ -137,12 +136,25 @@ impl StackReader {
     }
 
     fn stack(&self, walk: &Walk) -> Stack {
-        let addresses = walk.steps.iter().map(|step| {
-            let module = self.modules.iter().find(|module| module.contains(step.address()));
-            let address = step.address().wrapping_sub(module.map_or(0, |module| module.file.bias));
-            Address { file: module.map(|module| Arc::clone(&module.file)), address }
-        });
+        let addresses = walk.steps.iter().map(|step| modules::address(&self.modules, step.address()));
         Stack { addresses: addresses.collect(), is_complete: walk.end == unwind::End::Root, call: walk.call }
+    }
+}
+
+/// The files that are loaded.
+#[derive(Default)]
+pub(super) struct Loaded(Vec<Module>);
+
+impl Loaded {
+    /// Where `addresses` are in the files that are loaded now. A file that was there before is the same one.
+    ///
+    /// # Errors
+    ///
+    /// `/proc` is not there or hidden from the process.
+    pub(super) fn locate(&mut self, addresses: &[u64]) -> Reading<Vec<Address>> {
+        let unreadable = |error| Unavailable::failed(format!("/proc/self/maps and /proc/self/mem: {error}"));
+        self.0 = Memory::open().and_then(|memory| modules::read_code(&memory, &self.0)).map_err(unreadable)?;
+        Ok(addresses.iter().map(|&address| modules::address(&self.0, address)).collect())
     }
 }
 

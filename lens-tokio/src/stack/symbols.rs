@@ -9,13 +9,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use lens_core::Store;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
 use super::Stack;
 use super::platform::{Arena, Files};
 
-pub use name::Origin;
+pub use lens_core::stack::{Frame, Origin};
 pub(super) use name::{frame, nameless};
 
 /// The most addresses of which the functions are remembered.
@@ -26,18 +24,6 @@ const MAX_QUEUE: usize = 256;
 
 /// After how long without a stack the thread ends and gives the line tables back.
 const IDLE: Duration = Duration::from_secs(20);
-
-/// One function of a stack.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Frame {
-    /// The function's path, without hash: `"shop::cart::reserve"`. Of code without a symbol its file and offset:
-    /// `"libc.so.6+0x9f2e"`.
-    pub function: String,
-    /// The line that runs or that called, `"src/cart.rs:41"`; absent without line tables.
-    pub place: Option<String>,
-    /// Whose code it is.
-    pub origin: Origin,
-}
 
 /// A stack with its functions, as soon as they are known.
 #[derive(Debug)]
@@ -233,13 +219,5 @@ impl Cache {
             self.bytes += frames.iter().map(Frame::memory_bytes).sum::<usize>();
             frames
         })
-    }
-}
-
-impl Frame {
-    /// Bytes that it takes.
-    #[must_use]
-    pub fn memory_bytes(&self) -> usize {
-        size_of::<Self>() + self.function.capacity() + self.place.as_ref().map_or(0, String::capacity)
     }
 }

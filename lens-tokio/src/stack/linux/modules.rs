@@ -10,8 +10,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::super::MAX_TABLES_BYTES;
-use super::LoadedFile;
 use super::memory::Memory;
+use super::{Address, LoadedFile};
 
 /// A loaded file's code.
 #[derive(Debug)]
@@ -47,9 +47,25 @@ impl Module {
 
 /// Reads what is loaded now. A file that was loaded `before`, too, is the same one then and now.
 pub(crate) fn read(memory: &Memory, before: &[Module]) -> io::Result<Vec<Module>> {
+    read_with(memory, before, MAX_TABLES_BYTES)
+}
+
+/// Reads where the code of what is loaded now is, without the tables.
+pub(crate) fn read_code(memory: &Memory, before: &[Module]) -> io::Result<Vec<Module>> {
+    read_with(memory, before, 0)
+}
+
+/// Where `address` is in the files of `modules`.
+pub(crate) fn address(modules: &[Module], address: u64) -> Address {
+    let module = modules.iter().find(|module| module.contains(address));
+    let address = address.wrapping_sub(module.map_or(0, |module| module.file.bias));
+    Address { file: module.map(|module| Arc::clone(&module.file)), address }
+}
+
+fn read_with(memory: &Memory, before: &[Module], tables_bytes: usize) -> io::Result<Vec<Module>> {
     let maps = std::fs::read("/proc/self/maps")?;
     let mut modules = Vec::new();
-    let mut left = MAX_TABLES_BYTES;
+    let mut left = tables_bytes;
     for map in String::from_utf8_lossy(&maps).lines().filter_map(Mapping::parse) {
         // A loaded file begins with its header, mapped from offset 0; other mappings of it follow.
         if map.offset == 0

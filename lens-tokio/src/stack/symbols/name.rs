@@ -2,24 +2,8 @@
 //! read nothing.
 
 use lens_core::place::dependency;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
-use super::Frame;
-
-/// Whose code a frame is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Origin {
-    /// The service's own.
-    Service,
-    /// A dependency's.
-    Dependency,
-    /// Rust's standard library, tokio, or lens: what every stack has.
-    Plumbing,
-    /// Not known: a library without line tables.
-    System,
-}
+use super::{Frame, Origin};
 
 /// A frame of a function with its symbol as it is in the file, and the file and line.
 pub(crate) fn frame(symbol: &str, place: Option<(&str, u32)>, directory: Option<&str>) -> Frame {
@@ -46,14 +30,20 @@ fn function(symbol: &str) -> String {
 }
 
 fn origin(path: &str, function: &str) -> Origin {
-    if is_standard(path) {
+    // jemalloc is built from C below the directory of build outputs; the functions that call it are put down to the line
+    // of `#[global_allocator]`.
+    if is_standard(path) || path.contains("/tikv-jemalloc-sys-") || function.starts_with("__rustc::") {
         return Origin::Plumbing;
     }
     let Some(dependency) = dependency(path) else {
-        let is_lens = function.starts_with("lens_tokio::") || function.starts_with("lens_core::");
+        let function = function.trim_start_matches('<');
+        let is_lens = ["lens::", "lens_core::", "lens_jemalloc::", "lens_skills::", "lens_tokio::"]
+            .iter()
+            .any(|name| function.starts_with(name));
         return if is_lens { Origin::Plumbing } else { Origin::Service };
     };
-    let is_plumbing = ["tokio-1.", "tracing-", "lens-"].iter().any(|name| dependency.starts_with(name));
+    let is_plumbing =
+        ["tokio-1.", "tracing-", "lens-", "tikv-jemalloc"].iter().any(|name| dependency.starts_with(name));
     if is_plumbing { Origin::Plumbing } else { Origin::Dependency }
 }
 
@@ -96,6 +86,23 @@ mod tests {
             seen("/rustc/abc/library/std/src/thread/mod.rs", "std::thread::sleep"),
             ("library/std/src/thread/mod.rs:41".into(), Origin::Plumbing)
         );
+    }
+
+    #[test]
+    fn the_allocator_and_lens_are_no_service() {
+        let plumbing = [
+            ("/home/a/shop/src/main.rs", "__rustc::__rust_alloc"),
+            ("/home/a/shop/target/release/build/tikv-jemalloc-sys-0123/out/build/src/prof.c", "prof_backtrace_impl"),
+            (
+                "/home/a/.cargo/registry/src/index-19/tikv-jemallocator-0.7.0/src/lib.rs",
+                "<tikv_jemallocator::Jemalloc>::alloc",
+            ),
+            ("/home/a/lens/lens-core/src/recorder.rs", "<lens_core::recorder::Recorder as x::Y>::z"),
+        ];
+        for (path, function) in plumbing {
+            assert_eq!(seen(path, function).1, Origin::Plumbing, "{function}");
+        }
+        assert_eq!(seen("/home/a/shop/src/lenses.rs", "lenses::grind").1, Origin::Service);
     }
 
     #[test]
