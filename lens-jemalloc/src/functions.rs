@@ -6,6 +6,7 @@ mod config;
 mod decay;
 mod fragmentation;
 mod mutexes;
+mod profile;
 mod stats;
 
 use lens_core::Functions;
@@ -20,10 +21,21 @@ pub use config::ConfigRow;
 pub use decay::DecayRow;
 pub use fragmentation::{FragmentationRow, MemoryPart};
 pub use mutexes::{MutexLevel, MutexRow};
+pub use profile::{ProfileArguments, ProfileOrder, ProfileRow, SamplingRow};
 pub use stats::HeapStats;
 
 pub(crate) fn add(to: Functions<HeapState>) -> Functions<HeapState> {
-    [stats::add, arenas::add, bins::add, decay::add, fragmentation::add, mutexes::add, config::add, diagnose::add]
-        .into_iter()
-        .fold(to, |to, add| add(to))
+    [
+        stats::add,
+        arenas::add,
+        bins::add,
+        decay::add,
+        fragmentation::add,
+        mutexes::add,
+        config::add,
+        diagnose::add,
+        profile::add,
+    ]
+    .into_iter()
+    .fold(to, |to, add| add(to))
 }

@@ -12,6 +12,7 @@ mod ffi;
 pub mod functions;
 pub mod history;
 pub mod process;
+pub mod profile;
 mod skill;
 pub mod snapshot;
 mod state;
@@ -21,7 +22,10 @@ mod track;
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
+#[doc(hidden)]
+pub use ffi::options::StartOptions;
 pub use ffi::thread::{ThreadCounters, counter_addresses};
+pub use profile::{HeapProfile, HeapProfiler};
 pub use skill::{C_HEAP_INTERVAL, HeapSkill};
 pub use state::{HeapState, JemallocState};
 pub use track::{Allocations, TrackAllocations, Tracked, track_allocations};

@@ -1,10 +1,11 @@
 //! The skill `heap`. Separate because it alone decides when something is read: every second, or when somebody asks.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use lens_core::stack::Symbolize;
 use lens_core::{
-    About, Check, Functions, Metric, Metrics, Reading, Skill, Source, Store, Timestamp, Unavailable, Unit,
+    About, Check, Functions, Metric, Metrics, OnDemand, Reading, Skill, Source, Store, Timestamp, Unavailable, Unit,
 };
 
 use crate::breakdown::Breakdown;
@@ -13,6 +14,7 @@ use crate::ffi::{glibc, mallctl};
 use crate::functions;
 use crate::history::HeapHistory;
 use crate::process::{CHeap, ProcessMemory};
+use crate::profile::HeapProfiler;
 use crate::snapshot::{MutexReader, Reader, Snapshot};
 use crate::state::{HeapState, JemallocState};
 
@@ -64,6 +66,7 @@ pub const C_HEAP_INTERVAL: Duration = Duration::from_secs(10);
 pub struct HeapSkill {
     jemalloc: Reading<Jemalloc>,
     c_heap: Option<Mutex<Option<AskedCHeap>>>,
+    profiler: HeapProfiler,
 }
 
 /// When glibc was asked, and what it said.
@@ -94,7 +97,7 @@ impl HeapSkill {
     pub fn new() -> Self {
         let jemalloc =
             Reader::start().map(|reader| Jemalloc { reader, mutexes: MutexReader::new(), scratch: Mutex::default() });
-        Self { jemalloc, c_heap: None }
+        Self { jemalloc, c_heap: None, profiler: HeapProfiler::default() }
     }
 
     /// Also asks glibc's allocator how much of its heap is free, when the skill is collected, but not again within
@@ -108,6 +111,19 @@ impl HeapSkill {
     pub fn ask_glibc(mut self) -> Self {
         self.c_heap = Some(Mutex::default());
         self
+    }
+
+    /// Has the addresses of heap profiles resolved by `symbols`.
+    #[must_use]
+    pub fn symbols(self, symbols: Arc<dyn Symbolize>) -> Self {
+        self.profiler.set_symbols(symbols);
+        self
+    }
+
+    /// What reads heap profiles, and switches the sampling that they need.
+    #[must_use]
+    pub fn profiler(&self) -> HeapProfiler {
+        self.profiler.clone()
     }
 
     fn c_heap(&self) -> Reading<CHeap> {
@@ -134,7 +150,8 @@ const PROMPT: &str = "\
 Start with heap.diagnose(): it names what makes the process bigger than its live data, in bytes, with the remedy, and \
 says `inconclusive` where the figures do not decide. live_bytes is what the service holds; allocated_bytes also counts \
 the caches of threads. active_bytes - allocated_bytes is lost inside pages, dirty_bytes are free pages not given back, \
-retained_bytes is address space only and costs no memory. Differences below 10 MiB or 5 % of RSS mean nothing.";
+retained_bytes is address space only and costs no memory. heap.profile() names the lines that hold live data, and how much \
+each grew: for a leak, sample some minutes and sort by growth. Differences below 10 MiB or 5 % of RSS mean nothing.";
 
 impl Jemalloc {
     fn lock(&self) -> MutexGuard<'_, Scratch> {
@@ -195,7 +212,9 @@ impl Skill for HeapSkill {
 
     fn collect(&self) -> Reading<HeapState> {
         let jemalloc = self.jemalloc.as_ref().map_err(Clone::clone).and_then(Jemalloc::collect);
-        Ok(HeapState { jemalloc, c_heap: self.c_heap(), process: ProcessMemory::read() })
+        let profiler = self.profiler();
+        let profile = OnDemand::new(move || profiler.read());
+        Ok(HeapState { jemalloc, c_heap: self.c_heap(), process: ProcessMemory::read(), profile })
     }
 
     fn functions(to: Functions<HeapState>) -> Functions<HeapState> {
@@ -221,11 +240,19 @@ impl Skill for HeapSkill {
                 "up to 130 ms of its locks, when asked",
             )
             .when(&self.c_heap()),
+            Source::live(
+                "prof.dump",
+                "Who holds the heap's bytes: the lines that allocated them.",
+                "2 to 3 ns an allocation; while it samples, 0.6 % of a core for each GB/s that is allocated",
+            )
+            .when(&self.profiler.availability()),
         ]
     }
 
     fn stores(&self) -> Vec<Store> {
-        self.jemalloc.iter().map(|jemalloc| jemalloc.lock().history.store()).collect()
+        let mut stores: Vec<Store> = self.jemalloc.iter().map(|jemalloc| jemalloc.lock().history.store()).collect();
+        stores.extend(self.profiler.stores());
+        stores
     }
 
     fn checks() -> &'static [Check] {

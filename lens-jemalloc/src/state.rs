@@ -2,11 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use lens_core::{CallError, Reading};
+use lens_core::{CallError, OnDemand, Reading};
 
 use crate::config::Configuration;
 use crate::history::HeapHistory;
 use crate::process::{CHeap, ProcessMemory};
+use crate::profile::HeapProfile;
 use crate::snapshot::{Mutexes, SizeClasses, Snapshot};
 
 /// The heap at one instant.
@@ -18,6 +19,8 @@ pub struct HeapState {
     pub c_heap: Reading<CHeap>,
     /// What the kernel says.
     pub process: Reading<ProcessMemory>,
+    /// Who holds the heap's bytes: read when somebody asks, for it writes a profile.
+    pub profile: OnDemand<HeapProfile>,
 }
 
 /// Everything that jemalloc says.
@@ -38,6 +41,11 @@ pub struct JemallocState {
 }
 
 impl HeapState {
+    /// The profile, or the error of a function that needs it.
+    pub(crate) fn profile(&self, function: &str) -> Result<&HeapProfile, CallError> {
+        self.profile.get().map_err(|reason| CallError::Unavailable { subject: format!("`heap.{function}`"), reason })
+    }
+
     /// jemalloc's part, or the error of a function that needs it.
     pub(crate) fn jemalloc(&self, function: &str) -> Result<&JemallocState, CallError> {
         self.jemalloc

@@ -1,6 +1,6 @@
 //! The decision procedure on states that were made by hand.
 
-use lens_core::{Reading, Timestamp, Unavailable};
+use lens_core::{OnDemand, Reading, Timestamp, Unavailable};
 
 use super::dirty::{Dirty, Fate, fate};
 use super::growth::{Growth, Steady};
@@ -55,7 +55,8 @@ fn jemalloc() -> JemallocState {
 
 fn state(jemalloc: Reading<JemallocState>, process: ProcessMemory) -> HeapState {
     let off = Unavailable::NotEnabled { how: "ask".into() };
-    HeapState { jemalloc, c_heap: Err(off), process: Ok(process) }
+    let profile = OnDemand::from(Err(off.clone()));
+    HeapState { jemalloc, c_heap: Err(off), process: Ok(process), profile }
 }
 
 fn with_dirty(bytes: u64) -> JemallocState {
