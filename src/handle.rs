@@ -15,6 +15,7 @@ use lens_tokio::{Runtimes, Watchdog, stalls};
 
 use crate::builder::Builder;
 use crate::error::Error;
+use crate::heap::{Heap, Held, SampleHeapError};
 #[cfg(feature = "http")]
 use crate::http;
 use crate::investigations::Investigations;
@@ -53,6 +54,7 @@ pub(crate) struct Inner {
     pub(crate) investigations: Arc<Investigations>,
     #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only HTTP asks for saved queries by name"))]
     pub(crate) queries: Queries,
+    pub(crate) heap: Heap,
 }
 
 impl Inner {
@@ -110,7 +112,7 @@ pub(crate) fn start(builder: Builder) -> Result<Lens, Error> {
         asks_glibc: builder.asks_glibc,
         records_panics: builder.records_panics,
     };
-    crate::skills::add(&mut registry, sources)?;
+    let heap = crate::skills::add(&mut registry, sources)?;
     for add in builder.skills {
         add(&mut registry)?;
     }
@@ -121,7 +123,7 @@ pub(crate) fn start(builder: Builder) -> Result<Lens, Error> {
     let _ = link.set(Links { registry: Arc::downgrade(&registry), investigations: Arc::downgrade(&investigations) });
 
     let queries = Queries::compile(builder.queries, &sandbox, &registry)?;
-    let inner = Arc::new(Inner { registry, recorder, sandbox, investigations, queries });
+    let inner = Arc::new(Inner { registry, recorder, sandbox, investigations, queries, heap });
     let recording = record(&inner, runtimes)?;
     #[cfg(feature = "http")]
     let server = http::Server::start(&inner, listener, builder.token)?;
@@ -198,6 +200,18 @@ impl Lens {
         self.inner.sandbox.check(script, &self.inner.registry).map_err(Box::new)
     }
 
+    /// Samples the service's allocations for `length`, so that `heap.profile()` tells what was allocated meanwhile and is
+    /// still alive. It ends by itself, or with this lens.
+    ///
+    /// Effect: about one allocation in 512 KiB takes 2 to 3 µs longer.
+    ///
+    /// # Errors
+    ///
+    /// They are sampled already, `length` is none or more than an hour, or this process has no heap profiles.
+    pub fn sample_heap(&self, length: Duration) -> Result<(), SampleHeapError> {
+        self.inner.heap.sample(length).map(Held::keep)
+    }
+
     /// The routes of `/debug/lens` to nest in the service's own axum router. They are served by lens's thread all the
     /// same; the service's server only hands requests over, so it must still be able to do that.
     ///
@@ -224,6 +238,7 @@ impl Lens {
 impl Drop for Lens {
     fn drop(&mut self) {
         self.inner.investigations.stop();
+        self.inner.heap.stop();
         if let Some((stop, thread)) = self.recording.take() {
             drop(stop);
             // It ends within one skill's deadline; a panic in it has been its end already.

@@ -4,6 +4,7 @@
 mod diagnosis;
 mod format;
 mod gate;
+mod heap;
 mod nested;
 mod page;
 mod problem;

@@ -7,6 +7,7 @@ mod error;
 mod handle;
 #[cfg(feature = "http")]
 mod health;
+mod heap;
 #[cfg(feature = "http")]
 mod http;
 mod investigations;
@@ -24,12 +25,15 @@ mod table;
 pub use builder::{Builder, DEFAULT_ADDRESS, TOKEN_VARIABLE};
 pub use error::Error;
 pub use handle::Lens;
+pub use heap::SampleHeapError;
 pub use investigations::{MAX_CAPTURES, MAX_INVESTIGATIONS, MAX_REASON_BYTES};
 pub use lens_core::{
     About, Answer, CallError, Capture, Cause, Cell, Check, Fact, Finding, Functions, Insight, Metric, MetricKind,
     Metrics, OrUnavailable, Reading, Registry, Report, Series, Severity, Skill, Source, SourceStatus, Span, Store,
     Table, Timestamp, Unavailable, Unit, View, checks, evidence, sandbox, skill,
 };
+#[cfg(feature = "heap")]
+pub use lens_jemalloc::heap_profiles;
 #[cfg(feature = "waits")]
 #[doc(no_inline)]
 pub use lens_tokio::waits_layer;
@@ -42,6 +46,16 @@ pub use replay::Replay;
 pub use schemars;
 #[doc(hidden)]
 pub use tokio::pin;
+
+/// Has jemalloc keep heap profiles: nothing here, for the feature `heap` of lens is off.
+#[cfg(not(feature = "heap"))]
+#[macro_export]
+macro_rules! heap_profiles {
+    () => {};
+    ($more:literal) => {
+        compile_error!("options for jemalloc need the feature `heap` of lens");
+    };
+}
 
 /// The instrumented runtime builder, where `#[tokio::main(crate = "lens")]` looks for it.
 pub mod runtime {

@@ -4,10 +4,12 @@
 #[cfg(feature = "skills")]
 use std::panic::Location;
 
-#[cfg(not(all(feature = "heap", feature = "skills", feature = "logs")))]
+#[cfg(not(all(feature = "skills", feature = "logs")))]
 use lens_core::{About, Unavailable};
 use lens_core::{Error, RegistryBuilder};
 use lens_tokio::{RuntimeSkill, Runtimes, StallsSkill, TaskMonitors, TasksSkill, Waits, WaitsSkill};
+
+use crate::heap::Heap;
 
 /// What the built-in skills read from, beside the process itself.
 #[derive(Default)]
@@ -15,7 +17,6 @@ pub(crate) struct Sources {
     pub(crate) runtimes: Runtimes,
     pub(crate) task_monitors: TaskMonitors,
     pub(crate) stalls: StallsSkill,
-    #[cfg_attr(not(feature = "heap"), expect(dead_code, reason = "only the skill `heap` asks"))]
     pub(crate) asks_glibc: bool,
     #[cfg_attr(not(feature = "skills"), expect(dead_code, reason = "the skill `panics` is compiled out"))]
     pub(crate) records_panics: bool,
@@ -27,20 +28,14 @@ pub(crate) fn task_of_thread() -> Option<(u64, Option<&'static Location<'static>
     lens_tokio::current_task().map(|task| (task.id, task.spawned_at))
 }
 
-/// Adds every built-in skill.
-pub(crate) fn add(registry: &mut RegistryBuilder, sources: Sources) -> Result<(), Error> {
+/// Adds every built-in skill, and gives what lens itself needs of the heap's.
+pub(crate) fn add(registry: &mut RegistryBuilder, sources: Sources) -> Result<Heap, Error> {
     registry.skill(RuntimeSkill::new(sources.runtimes).task_monitors(sources.task_monitors))?;
     registry.skill(TasksSkill::new())?;
     registry.skill(sources.stalls)?;
     registry.skill(WaitsSkill::new(Waits::global()))?;
 
-    #[cfg(feature = "heap")]
-    {
-        let heap = lens_jemalloc::HeapSkill::new();
-        registry.skill(if sources.asks_glibc { heap.ask_glibc() } else { heap })?;
-    }
-    #[cfg(not(feature = "heap"))]
-    off(registry, "heap", "Heap", "What jemalloc tells about the heap.", "heap")?;
+    let heap = Heap::add(registry, sources.asks_glibc)?;
 
     #[cfg(feature = "skills")]
     {
@@ -57,7 +52,7 @@ pub(crate) fn add(registry: &mut RegistryBuilder, sources: Sources) -> Result<()
     registry.skill(lens_skills::logs::LogsSkill::new(crate::logs::logs()))?;
     #[cfg(not(feature = "logs"))]
     off(registry, "logs", "Logs", "What the service logs, how often, and where.", "logs")?;
-    Ok(())
+    Ok(heap)
 }
 
 /// Panics, where the service wants them recorded.
@@ -77,7 +72,7 @@ fn add_panics(registry: &mut RegistryBuilder, records: bool) -> Result<(), Error
 }
 
 /// The name of a skill whose feature is off.
-#[cfg(not(all(feature = "heap", feature = "skills", feature = "logs")))]
+#[cfg(not(all(feature = "skills", feature = "logs")))]
 fn off(
     registry: &mut RegistryBuilder,
     name: &'static str,

@@ -196,7 +196,7 @@ fn shown(format: Format, report: &Report, whole: &impl Serialize, base: &str) ->
     match format {
         Format::Html => super::page::respond(&report_page::report(report, base)),
         Format::Text => plain(report.to_string()),
-        Format::Json | Format::Table => as_json(&with_status(whole, report)),
+        _ => as_json(&with_status(whole, report)),
     }
 }
 

@@ -15,6 +15,8 @@ pub(super) enum Format {
     Text,
     /// Text with rows as a table, for terminals.
     Table,
+    Pprof,
+    FlameGraph,
 }
 
 impl Format {
@@ -24,6 +26,8 @@ impl Format {
             Self::Html => "html",
             Self::Text => "text",
             Self::Table => "table",
+            Self::Pprof => "pprof",
+            Self::FlameGraph => "flamegraph",
         }
     }
 
@@ -32,16 +36,19 @@ impl Format {
             Self::Json => ("application", "json"),
             Self::Html => ("text", "html"),
             Self::Text | Self::Table => ("text", "plain"),
+            Self::Pprof => ("application", "octet-stream"),
+            Self::FlameGraph => ("image", "svg+xml"),
         }
     }
 
     /// How well `range` fits this format: 0 not at all, 1 `*/*`, 2 `text/*`, 3 exactly.
     fn specificity(self, range: &Mime) -> u8 {
         let (kind, subkind) = self.media_type();
-        match (range.type_().as_str(), range.subtype().as_str()) {
-            ("*", "*") => 1,
-            (wanted, "*") if wanted == kind => 2,
-            (wanted, subwanted) if wanted == kind && subwanted == subkind => 3,
+        // What follows a `+` belongs to the subtype here.
+        match range.essence_str().split_once('/') {
+            Some(("*", "*")) => 1,
+            Some((wanted, "*")) if wanted == kind => 2,
+            Some((wanted, subwanted)) if wanted == kind && subwanted == subkind => 3,
             _ => 0,
         }
     }
@@ -107,6 +114,10 @@ mod tests {
         assert_eq!(accept("application/json;q=0, */*"), Some(Format::Html));
         assert_eq!(accept("image/png"), None);
         assert_eq!(negotiate(None, &HeaderMap::new(), &[Format::Json]).unwrap(), Format::Json);
+        let drawings = [Format::Pprof, Format::FlameGraph];
+        let mut image = HeaderMap::new();
+        image.insert(header::ACCEPT, "image/svg+xml".parse().unwrap());
+        assert_eq!(negotiate(None, &image, &drawings).unwrap(), Format::FlameGraph);
     }
 
     #[test]

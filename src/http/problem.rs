@@ -42,7 +42,7 @@ impl Problem {
         self
     }
 
-    fn unavailable(detail: String, reason: &Unavailable) -> Self {
+    pub(super) fn unavailable(detail: String, reason: &Unavailable) -> Self {
         // What the build or the set-up lacks will not come by waiting; what failed or is stuck may.
         let status = match reason {
             Unavailable::Failed { .. }

@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 
 use super::format::{Format, negotiate};
 use super::problem::Problem;
-use super::{Base, Desk, diagnosis, page, prometheus, reply};
+use super::{Base, Desk, diagnosis, heap, page, prometheus, reply};
 use crate::health::Health;
 use crate::reference::Reference;
 use crate::table;
@@ -34,7 +34,7 @@ const PAGE: &[Format] = &[Format::Json, Format::Html];
 const ANSWER: &[Format] = &[Format::Json, Format::Html, Format::Table];
 
 pub(super) fn router(desk: Arc<Desk>) -> Router {
-    Router::new()
+    heap::add(Router::new())
         .route("/", get(overview))
         .route("/doctor", get(doctor))
         .route("/skills", get(skills))
@@ -275,6 +275,7 @@ async fn unknown(uri: Uri) -> Problem {
         "findings",
         "checks",
         "investigations",
+        "pprof/heap",
     ];
     let path = uri.path().trim_matches('/');
     Problem::new(StatusCode::NOT_FOUND, "not_found", format!("there is no route `/{path}` below lens's first page"))
@@ -287,6 +288,7 @@ async fn wrong_method(request: Request) -> Problem {
         "/query" => "POST",
         "/investigations" => "GET, POST",
         path if path.starts_with("/investigations/") => "GET, DELETE",
+        heap::PATH => "GET, POST, DELETE",
         _ => "GET",
     };
     Problem::new(
@@ -306,7 +308,7 @@ pub(super) async fn house<T: Send + 'static>(
 }
 
 /// Runs `work` over a capture of now on a thread of `sandbox`.
-async fn work<T: Send + 'static>(
+pub(super) async fn work<T: Send + 'static>(
     desk: &Arc<Desk>,
     sandbox: &Sandbox,
     work: impl FnOnce(&Desk, Arc<Capture>) -> T + Send + 'static,
@@ -364,7 +366,7 @@ impl Asked {
         self.nothing_else(&[])
     }
 
-    fn take(&mut self, name: &str) -> Option<String> {
+    pub(super) fn take(&mut self, name: &str) -> Option<String> {
         let at = self.others.iter().position(|(other, _)| other == name)?;
         Some(self.others.remove(at).1)
     }

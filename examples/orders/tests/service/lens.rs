@@ -1,5 +1,6 @@
 //! What lens says about the service, compared with the truth of a fault.
 
+mod heap;
 mod logs;
 #[cfg(tokio_unstable)]
 mod readme;

@@ -59,3 +59,17 @@ fn the_blocked_workers_are_where_the_readme_says() {
         workers.iter().all(|worker| worker == &printed[0]).then_some(())
     });
 }
+
+#[test]
+fn the_leaking_line_is_the_one_that_the_readme_shows() {
+    let service = Service::start(&["--faults"]);
+    let first = "curl -X POST 'http://127.0.0.1:3000/faults/heap_leak?rate=5000'\n";
+    let questions = questions(first);
+    let [(script, printed)] = &questions[..] else { panic!("{questions:?}") };
+    assert_eq!(service.lens("POST", "/debug/lens/pprof/heap?seconds=300", "").status, 202);
+    start(&service, "heap_leak?rate=5000");
+    until("the line is named", || {
+        let answer = service.lens("POST", "/debug/lens/query", script);
+        (answer.status == 200 && answer.body["value"][0][0] == printed[0][0]).then_some(())
+    });
+}
