@@ -100,9 +100,8 @@ fn a_threshold_that_the_service_sets_decides() {
     assert_eq!(runs["doc"], "lens runs.");
     assert_eq!(runs["thresholds"][0]["value"], 1e9);
     assert_eq!(runs["thresholds"][0]["default"], 0.0);
-    let error = lens::Builder::new().threshold("runs.LEAST_MS", 1.0);
-    drop(service);
-    let error = error.no_listener().start().unwrap_err().to_string();
+    let file = service.get("/capture").body;
+    let error = lens::Builder::new().threshold("runs.LEAST_MS", 1.0).open(file.as_bytes()).unwrap_err().to_string();
     assert!(error.contains("there is no threshold `runs.LEAST_MS`"), "{error}");
 }
 

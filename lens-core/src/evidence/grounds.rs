@@ -124,10 +124,11 @@ fn leading_number(word: &str) -> Option<(Shown, &str)> {
     Some((Shown { number: number.parse().unwrap_or(f64::NAN), slack }, rest))
 }
 
-/// The numbers that stand in an expression as they are.
+/// The numbers that stand in an expression as they are, those of spans (`"10s"`) included.
 fn literals(expr: &str) -> Vec<f64> {
     let words = expr.split(|letter: char| !(letter.is_alphanumeric() || letter == '.' || letter == '_'));
-    words.filter_map(|word| word.parse().ok()).filter(|number: &f64| number.is_finite()).collect()
+    let number = |word: &str| word.trim_end_matches(['s', 'm', 'h']).parse().ok();
+    words.filter_map(number).filter(|number: &f64| number.is_finite()).collect()
 }
 
 #[cfg(test)]
@@ -137,7 +138,7 @@ mod tests {
     use super::*;
 
     fn holds(text: &str, value: &Value) -> bool {
-        check(text, "f(limit=20)", value).is_ok()
+        check(text, "f(limit=20, last=\"90s\")", value).is_ok()
     }
 
     #[test]
@@ -147,6 +148,7 @@ mod tests {
         assert!(holds("the ratio is 0.95, which is 95 %", &json!(0.9512)));
         assert!(!holds("it is 96 %", &json!(0.9512)));
         assert!(holds("at most 20 of them", &json!("none")), "a constant of the expression");
+        assert!(holds("in the last 90 s", &json!(true)));
         assert!(holds("no number at all", &json!(true)));
         assert!(!holds("3 tasks", &json!(true)));
     }

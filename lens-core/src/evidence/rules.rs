@@ -57,6 +57,8 @@ pub(super) const RULES: &[Rule] = &[
     anywhere(Cause::QueueGrowth, Cause::MemoryLimit, "what waits in a queue fills the memory"),
     anywhere(Cause::Fragmentation, Cause::MemoryLimit, "memory that is free cannot be given back"),
     // Errors and panics follow from what fails.
+    in_common(Cause::PanicLoop, Cause::BlockingCall, "a panic is reported, with its stack, while the task is polled"),
+    in_common(Cause::PanicLoop, Cause::CpuHog, "a panic is reported, with its stack, while the task is polled"),
     in_common(Cause::PanicLoop, Cause::ErrorBurst, "the same code panics and logs it"),
     in_common(Cause::ErrorBurst, Cause::LogStorm, "the events are the errors"),
     in_common(Cause::RetryStorm, Cause::ErrorBurst, "each attempt that fails is logged"),
