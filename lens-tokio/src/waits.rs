@@ -32,7 +32,7 @@ use std::time::Duration;
 
 use lens_core::skill::NoArguments;
 use lens_core::time::millis;
-use lens_core::{About, Functions, Metric, Metrics, Reading, Skill, Source, Store, Unit};
+use lens_core::{About, Check, Functions, Metric, Metrics, Reading, Skill, Source, Store, Unit};
 
 #[cfg(feature = "waits")]
 use live::Inner;
@@ -238,5 +238,16 @@ impl Skill for WaitsSkill {
 
     fn stores(&self) -> Vec<Store> {
         self.waits.inner.stores()
+    }
+
+    fn checks() -> &'static [Check] {
+        const {
+            &[
+                Check::new("deadlock", include_str!("waits/checks/deadlock.star")),
+                Check::new("lock_convoy", include_str!("waits/checks/lock_convoy.star")),
+                Check::new("pool_exhausted", include_str!("waits/checks/pool_exhausted.star")),
+                Check::new("slow_consumer", include_str!("waits/checks/slow_consumer.star")),
+            ]
+        }
     }
 }
