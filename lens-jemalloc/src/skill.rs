@@ -256,6 +256,14 @@ impl Skill for HeapSkill {
     }
 
     fn checks() -> &'static [Check] {
-        const { &[Check::new("heap_leak", include_str!("checks/heap_leak.star"))] }
+        const {
+            &[
+                Check::new("alloc_churn", include_str!("checks/alloc_churn.star")),
+                Check::new("fragmentation", include_str!("checks/fragmentation.star")),
+                Check::new("fragmentation_place", include_str!("checks/fragmentation_place.star")),
+                Check::new("heap_leak", include_str!("checks/heap_leak.star")),
+                Check::new("heap_leak_place", include_str!("checks/heap_leak_place.star")),
+            ]
+        }
     }
 }

@@ -160,6 +160,7 @@ impl Skill for RuntimeSkill {
         const {
             &[
                 Check::new("blocking_pool_exhausted", include_str!("runtime/checks/blocking_pool_exhausted.star")),
+                Check::new("blocking_pool_place", include_str!("runtime/checks/blocking_pool_place.star")),
                 Check::new("no_progress", include_str!("runtime/checks/no_progress.star")),
                 Check::new("schedule_delay", include_str!("runtime/checks/schedule_delay.star")),
             ]

@@ -2,6 +2,7 @@
 //! because somebody has to look: a thread of lens, the [`Watchdog`], looks at what every thread polls every few
 //! milliseconds, and takes the stack of one that does not move on.
 
+mod blocking;
 mod functions;
 mod log;
 mod looker;
@@ -18,6 +19,7 @@ use lens_core::{About, Check, Functions, Metric, Metrics, Reading, Skill, Source
 
 use crate::flavour::hooks;
 
+pub use blocking::{BlockingThreadRow, MAX_LOOKED_AT};
 pub use rows::{SiteStallsRow, StackStallsRow, StallKind, StallRow, StallsState};
 pub use watchdog::{Settings, Watchdog, WatchedRuntime, WatchedRuntimes};
 
@@ -148,8 +150,8 @@ impl Skill for StallsSkill {
 }
 
 impl StallsSkill {
-    fn shared(&self) -> Reading<&watchdog::Shared> {
-        let shared = self.shared.as_deref();
+    fn shared(&self) -> Reading<&Arc<watchdog::Shared>> {
+        let shared = self.shared.as_ref();
         let shared = shared.ok_or(Unavailable::NotEnabled { how: "start lens in this process".into() })?;
         shared.reading()?;
         Ok(shared)

@@ -12,14 +12,17 @@ pub(crate) fn name(tid: u32) -> Option<String> {
 pub(crate) fn named(name: &str) -> Vec<(u32, String)> {
     const KEPT: usize = 15;
     let wanted = name.get(..KEPT).unwrap_or(name);
+    all().into_iter().filter(|(_, name)| name.starts_with(wanted)).collect()
+}
+
+/// All threads, with their names.
+pub(crate) fn all() -> Vec<(u32, String)> {
     let Ok(tasks) = fs::read_dir("/proc/self/task") else { return Vec::new() };
-    tasks
-        .filter_map(|task| {
-            let tid = task.ok()?.file_name().to_str()?.parse().ok()?;
-            let name = self::name(tid)?;
-            name.starts_with(wanted).then_some((tid, name))
-        })
-        .collect()
+    let thread = |task: std::io::Result<fs::DirEntry>| {
+        let tid = task.ok()?.file_name().to_str()?.parse().ok()?;
+        Some((tid, name(tid)?))
+    };
+    tasks.filter_map(thread).collect()
 }
 
 #[cfg(all(test, target_os = "linux"))]

@@ -46,27 +46,33 @@ pub fn correlate(findings: Vec<Finding>) -> Vec<Insight> {
     insights
 }
 
-/// Findings of one cause at one place are one: the worse keeps, with the facts of both.
+/// Findings of one cause at one place are one: the worse keeps, with the facts of both. One without a place is of the
+/// place that another check of its skill tells.
 fn merged(findings: Vec<Finding>) -> Vec<Finding> {
+    let (placed, placeless): (Vec<_>, Vec<_>) = findings.into_iter().partition(|finding| finding.place.is_some());
     let mut kept: Vec<Finding> = Vec::new();
-    for finding in findings {
-        let is_same = |other: &&mut Finding| other.cause == finding.cause && other.place == finding.place;
+    for finding in placed.into_iter().chain(placeless) {
+        let is_same = |other: &&mut Finding| {
+            other.cause == finding.cause
+                && (other.place == finding.place || finding.place.is_none() && other.skill == finding.skill)
+        };
         match kept.iter_mut().find(is_same) {
-            Some(other) if finding.place.is_some() || other.check == finding.check => {
-                if finding.severity > other.severity {
-                    other.severity = finding.severity;
-                }
-                other.since = earlier(other.since, finding.since);
-                let new = finding.facts.into_iter().filter(|fact| !other.facts.contains(fact)).collect::<Vec<_>>();
-                other.facts.extend(new);
-                extend(&mut other.spawned_at, finding.spawned_at);
-                extend(&mut other.created_at, finding.created_at);
-                extend(&mut other.tasks, finding.tasks);
-            }
-            _ => kept.push(finding),
+            Some(other) => join(other, finding),
+            None => kept.push(finding),
         }
     }
     kept
+}
+
+/// Adds what `finding` knows to `to`.
+fn join(to: &mut Finding, finding: Finding) {
+    to.severity = to.severity.max(finding.severity);
+    to.since = earlier(to.since, finding.since);
+    extend(&mut to.facts, finding.facts);
+    extend(&mut to.spawned_at, finding.spawned_at);
+    extend(&mut to.created_at, finding.created_at);
+    extend(&mut to.tasks, finding.tasks);
+    to.hypothesis = to.hypothesis.take().or(finding.hypothesis);
 }
 
 fn extend<T: PartialEq>(list: &mut Vec<T>, more: Vec<T>) {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use lens_core::skill::NoArguments;
-use lens_core::{Functions, Span, View};
+use lens_core::{CallError, Functions, Span, View};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -39,6 +39,15 @@ pub(super) fn add(to: Functions<StallsState>) -> Functions<StallsState> {
             let from = last.map(|last| state.at().minus(last.0));
             let is_recent = |row: &&StallRow| from.is_none_or(|from| row.started_at >= from);
             Ok(state.past.iter().filter(is_recent).take(limit as usize).cloned().collect())
+        },
+    )
+    .rows(
+        "blocking_threads",
+        "Threads of blocking pools that wait in a call, and where: stacks are taken when it is asked, of at most 64.",
+        "stalls.blocking_threads()",
+        |state, NoArguments {}| match state.blocking.get() {
+            Ok(rows) => Ok(rows.clone()),
+            Err(reason) => Err(CallError::Unavailable { subject: "`stalls.blocking_threads`".into(), reason }),
         },
     )
     .rows(

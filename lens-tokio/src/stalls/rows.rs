@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lens_core::time::millis;
-use lens_core::{OrUnavailable, Timestamp, Unavailable};
+use lens_core::{OnDemand, OrUnavailable, Timestamp, Unavailable};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::stack::{Frame, Origin, Resolved};
 
+use super::blocking::BlockingThreadRow;
 use super::log::{Stall, Suspect, Taken};
 use super::watchdog::Shared;
 
@@ -23,6 +24,13 @@ pub struct StallsState {
     pub now: Vec<StallRow>,
     /// Those that ended, the newest first.
     pub past: Vec<StallRow>,
+    /// What the threads of blocking pools wait in; captures of before do not have it.
+    #[serde(default = "not_saved")]
+    pub(super) blocking: OnDemand<Vec<BlockingThreadRow>>,
+}
+
+fn not_saved() -> OnDemand<Vec<BlockingThreadRow>> {
+    OnDemand::from(Err(Unavailable::NotInCapture { what: "what blocking threads wait in".into() }))
 }
 
 /// What kind of stall it is.
@@ -120,14 +128,19 @@ pub struct StackStallsRow {
 }
 
 impl StallsState {
-    pub(super) fn freeze(shared: &Shared) -> Self {
+    pub(super) fn freeze(shared: &Arc<Shared>) -> Self {
         let (now, past) = {
             let log = shared.log();
             (log.now(), log.past().cloned().collect::<Vec<_>>())
         };
         let stacks: Vec<Arc<Resolved>> = now.iter().chain(&past).flat_map(|stall| stall.stack.resolved()).collect();
         shared.symbolizer.wait(&stacks, SYMBOLS);
-        Self { now: now.iter().map(StallRow::new).collect(), past: past.iter().map(StallRow::new).collect() }
+        let same = Arc::clone(shared);
+        Self {
+            now: now.iter().map(StallRow::new).collect(),
+            past: past.iter().map(StallRow::new).collect(),
+            blocking: OnDemand::new(move || super::blocking::look(&same.symbolizer)),
+        }
     }
 }
 
@@ -213,7 +226,7 @@ fn not_resolved() -> OrUnavailable<Vec<Frame>> {
 }
 
 /// The innermost frame of the service's own code, or else of a dependency's.
-fn own_frame(frames: &[Frame]) -> Option<&Frame> {
+pub(super) fn own_frame(frames: &[Frame]) -> Option<&Frame> {
     let of = |origin| frames.iter().find(move |frame| frame.origin == origin);
     of(Origin::Service).or_else(|| of(Origin::Dependency))
 }

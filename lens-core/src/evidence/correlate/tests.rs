@@ -115,3 +115,17 @@ fn no_cause_explains_itself_in_a_circle() {
         }
     }
 }
+
+#[test]
+fn what_one_check_sees_is_of_the_place_that_another_tells() {
+    let grows = finding(Cause::HeapLeak, "heap");
+    let mut here = finding(Cause::HeapLeak, "heap");
+    here.place = Some("src/cache.rs:3".to_owned());
+    here.facts[0].text = "it is here".to_owned();
+    let insights = correlate(vec![grows.clone(), here]);
+    assert_eq!(insights.len(), 1);
+    assert_eq!((insights[0].place.as_deref(), insights[0].root().facts.len()), (Some("src/cache.rs:3"), 2));
+    let mut elsewhere = finding(Cause::HeapLeak, "tasks");
+    elsewhere.place = Some("src/a.rs:1".to_owned());
+    assert_eq!(correlate(vec![grows, elsewhere]).len(), 2, "another skill may mean something else");
+}
