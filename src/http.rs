@@ -12,6 +12,7 @@ mod prometheus;
 mod reply;
 mod report_page;
 mod routes;
+mod tasks;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;

@@ -38,7 +38,7 @@ pub use lens_jemalloc::heap_profiles;
 #[doc(no_inline)]
 pub use lens_tokio::waits_layer;
 #[doc(no_inline)]
-pub use lens_tokio::{TaskMonitors, Waits, instrument};
+pub use lens_tokio::{TaskMonitors, Waits, instrument, spawn, task};
 #[cfg(feature = "logs")]
 pub use logs::{logs_layer, logs_layer_at};
 pub use own::OwnState;

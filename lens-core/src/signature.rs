@@ -198,6 +198,9 @@ pub struct FunctionReference {
     pub returns: Returns,
     /// A call that works: `tasks.top(limit=3)`.
     pub example: String,
+    /// What calling it does to the service; absent for a question that only reads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effect: Option<String>,
 }
 
 impl FunctionReference {

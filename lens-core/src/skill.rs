@@ -308,6 +308,16 @@ impl<S: 'static> Functions<S> {
         })
     }
 
+    /// Says what the function that was added last does to the service, besides being read: a probe. It must be bounded in
+    /// time and count, and its answer belong to the capture, so that the same question gets the same answer.
+    #[must_use]
+    pub fn acts(mut self, effect: &str) -> Self {
+        if let Some(function) = self.0.last_mut() {
+            function.reference.effect = Some(effect.to_owned());
+        }
+        self
+    }
+
     fn add<A: DeserializeOwned + JsonSchema>(
         mut self,
         name: &str,
@@ -322,6 +332,7 @@ impl<S: 'static> Functions<S> {
             parameters: signature::parameters::<A>(),
             returns,
             example: example.to_owned(),
+            effect: None,
         };
         let name = name.to_owned();
         self.0.push(Function {

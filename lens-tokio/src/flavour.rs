@@ -8,9 +8,9 @@ mod stable;
 mod unstable;
 
 #[cfg(not(tokio_unstable))]
-pub(crate) use stable::{hooks, metrics, threads};
+pub(crate) use stable::{hooks, metrics, threads, trace};
 #[cfg(tokio_unstable)]
-pub(crate) use unstable::{hooks, metrics, threads};
+pub(crate) use unstable::{hooks, metrics, threads, trace};
 
 /// Whether the service was built with tokio's unstable API.
 pub const TOKIO_UNSTABLE: bool = cfg!(tokio_unstable);

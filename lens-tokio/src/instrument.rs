@@ -3,6 +3,7 @@
 
 mod builders;
 mod local;
+mod name;
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use crate::table::Table;
 
 pub(crate) use builders::{BUILDERS, BuilderNumber};
 pub(crate) use local::with_slot;
+pub(crate) use name::{take_name, with_name};
 
 /// The table of this process: hooks refer to it for ever, so it is neither counted nor freed. What it holds grows from
 /// nothing.

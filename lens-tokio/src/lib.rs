@@ -13,8 +13,10 @@ pub mod stalls;
 mod sync;
 #[allow(dead_code, reason = "stable tokio has no task hooks, which are what writes the table")]
 mod table;
+pub mod task;
 pub mod tasks;
 mod threads;
+mod trees;
 pub mod waits;
 
 pub use builder::Builder;
@@ -23,6 +25,7 @@ pub use instrument::instrument;
 pub use runtime::{RuntimeSkill, RuntimeState, Runtimes, TaskMonitors};
 pub use stalls::{StallsSkill, Watchdog};
 pub use table::Ticker;
+pub use task::spawn;
 pub use tasks::{CurrentTask, TasksSkill, current_task, ticker};
 #[cfg(feature = "waits")]
 pub use waits::waits_layer;

@@ -1,6 +1,7 @@
 //! The skill `tasks`: every live task of the instrumented runtimes and what each spawn site did. Separate from the
 //! [table](crate::instrument) because everything here runs in lens's threads, over a frozen copy.
 
+mod awaiting;
 mod current;
 mod functions;
 pub(crate) mod place;
@@ -13,17 +14,21 @@ use std::time::{Duration, Instant};
 
 use lens_core::{About, Check, Functions, Metric, Metrics, Reading, Skill, Source, Store, Unavailable, Unit};
 
-use crate::flavour::hooks;
+use crate::flavour::{hooks, trace};
 use crate::instrument::{BUILDERS, TABLE};
 use crate::table::Ticker;
 use crate::table::pages::{MAX_PAGES, PAGE};
 use crate::table::sites::MAX_SITES;
+use crate::trees::SEATS;
 
 use rates::Samples;
 
+pub use awaiting::{AwaitingRow, MAX_ASKED, MAX_NAMED, TreeFrame};
 pub use current::{CurrentTask, current_task};
 pub use rows::{Count, Owner, SiteRow, TaskRow, TaskState, TreeRow};
 pub use state::TasksState;
+
+pub use crate::trees::MAX_TRACED;
 
 /// The most tasks with consecutive ids that are tracked; tasks beyond are counted as untracked. More would cost 57 bytes
 /// each, as soon as there are that many.
@@ -136,6 +141,7 @@ impl Skill for TasksSkill {
             clock.when(&reading()),
             Source::live("thread hooks", "which thread of the system is which worker", "about 5 ns a park")
                 .when(&installed()),
+            trees(),
         ]
     }
 
@@ -165,6 +171,8 @@ impl Skill for TasksSkill {
                 memory_bytes: memory as u64,
                 dropped_total: 0,
             },
+            SEATS.store(),
+            Store { name: "symbols of await trees".into(), ..awaiting::symbolizer().store() },
         ]
     }
 
@@ -178,6 +186,28 @@ impl Skill for TasksSkill {
             ]
         }
     }
+}
+
+/// Whether tasks can be asked where they wait.
+fn trees() -> Source {
+    let source = Source::live(
+        "await trees",
+        "where the tasks of lens::spawn are suspended",
+        "tokio's feature taskdump: about 9 ns a yield; a load a poll, 100 bytes a task; two polls when asked",
+    );
+    let traced = SEATS.len() as u64;
+    let counts = TABLE.all_counts();
+    let live = counts.spawned.saturating_sub(counts.finished);
+    let source = if traced < live {
+        let missing = format!(
+            "{traced} of {live} live tasks can be asked: those of `lens::spawn(name, future)` that were polled, and none \
+             of `tokio::spawn`"
+        );
+        source.partial(missing)
+    } else {
+        source
+    };
+    source.when(&trace::reading())
 }
 
 /// The most threads that Linux gives a system (`PID_MAX_LIMIT`): there are as many slots as there were threads at once

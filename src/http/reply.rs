@@ -166,6 +166,7 @@ fn links(base: &str) -> Value {
         "query": {"href": format!("{base}/query"), "method": "POST", "title": "a Starlark script in, its answer out"},
         "series": link("/series", "what was recorded; ?name=&last= for one"),
         "metrics": link("/metrics", "the latest values as Prometheus text"),
+        "tasks": link("/tasks?debug=1", "where all tasks wait, those with the same await tree together, as text"),
         "pprof_heap": link("/pprof/heap", "who holds the heap's bytes, for `go tool pprof`; ?format=flamegraph for a drawing"),
         "capture": link("/capture", "everything lens knows now, as a file to open elsewhere"),
     })

@@ -47,6 +47,7 @@ pub(super) fn router(desk: Arc<Desk>) -> Router {
         .route("/reference", get(reference))
         .route("/series", get(series))
         .route("/capture", get(capture))
+        .route("/tasks", get(tasks))
         .route("/metrics", get(metrics))
         .route("/assets/lens.css", get(|| asset("text/css", include_str!("assets/lens.css"))))
         .route("/assets/lens.js", get(|| asset("text/javascript", include_str!("assets/lens.js"))))
@@ -251,6 +252,18 @@ async fn capture(State(desk): Shared, uri: Uri, headers: HeaderMap) -> Answered 
     Ok(response)
 }
 
+/// Where all tasks wait, as Go shows its goroutines.
+async fn tasks(State(desk): Shared, uri: Uri) -> Answered {
+    let mut asked = Asked::of(&uri)?;
+    if let Some(level) = asked.take("debug").filter(|level| level != "1") {
+        let detail = format!("`debug` takes 1, tasks with the same await tree together, not `{level}`");
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "argument", detail).with("argument", "debug"));
+    }
+    asked.nothing_else(&["debug"])?;
+    let text = work(&desk, &desk.lens.sandbox, |_, capture| super::tasks::text(&capture)).await??;
+    Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response())
+}
+
 async fn metrics(State(desk): Shared, uri: Uri) -> Answered {
     Asked::of(&uri)?.nothing_else(&[])?;
     let text = prometheus::text(&desk.lens.capture().history().list());
@@ -271,6 +284,7 @@ async fn unknown(uri: Uri) -> Problem {
         "reference",
         "series",
         "capture",
+        "tasks",
         "metrics",
         "findings",
         "checks",

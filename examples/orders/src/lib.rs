@@ -8,6 +8,7 @@ pub mod client;
 pub mod config;
 pub mod faults;
 pub mod load;
+mod named;
 pub mod payment;
 pub mod problem;
 pub mod program;

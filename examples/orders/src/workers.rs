@@ -11,6 +11,7 @@ use tokio::time::{self, Interval, MissedTickBehavior};
 
 use crate::app::App;
 use crate::faults::truth::{Place, here};
+use crate::named;
 use crate::stop::Stop;
 use crate::store::{OrderId, Status};
 
@@ -33,9 +34,9 @@ pub(crate) const DISPATCHER: Place = here!("dispatcher" in "workers.rs");
 #[must_use]
 pub fn spawn(app: &Arc<App>, paid: mpsc::Receiver<OrderId>, stop: &Stop) -> JoinSet<()> {
     let mut workers = JoinSet::new();
-    workers.spawn(dispatch(Arc::clone(app), paid, stop.clone())); // here: dispatcher
-    workers.spawn(notify(Arc::clone(app), stop.clone()));
-    workers.spawn(refresh_prices(Arc::clone(app), stop.clone()));
+    named::spawn_in("workers/dispatcher", dispatch(Arc::clone(app), paid, stop.clone()), &mut workers); // here: dispatcher
+    named::spawn_in("workers/notifier", notify(Arc::clone(app), stop.clone()), &mut workers);
+    named::spawn_in("workers/prices", refresh_prices(Arc::clone(app), stop.clone()), &mut workers);
     workers
 }
 
@@ -45,7 +46,7 @@ const BEFORE_YIELD: Duration = Duration::from_micros(200);
 /// Adds work that takes all processors that nothing else needs, and yields in time: one task for each worker.
 pub fn saturate(workers: &mut JoinSet<()>, stop: &Stop) {
     for _ in 0..Handle::current().metrics().num_workers() {
-        workers.spawn(recommend(stop.clone()));
+        named::spawn_in("workers/recommender", recommend(stop.clone()), workers);
     }
 }
 

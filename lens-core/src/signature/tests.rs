@@ -59,6 +59,7 @@ fn top() -> FunctionReference {
         parameters: parameters::<Top>(),
         returns: Returns::Rows(fields::<Row>()),
         example: String::new(),
+        effect: None,
     }
 }
 

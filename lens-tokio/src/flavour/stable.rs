@@ -3,3 +3,4 @@
 pub(crate) mod hooks;
 pub(crate) mod metrics;
 pub(crate) mod threads;
+pub(crate) mod trace;

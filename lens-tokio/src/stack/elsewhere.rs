@@ -48,6 +48,10 @@ impl StackReader {
         match self.0 {}
     }
 
+    pub(crate) fn stack_of(&self, _returns: &[u64]) -> Stack {
+        match self.0 {}
+    }
+
     /// None: there is no reader.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {

@@ -103,6 +103,12 @@ impl StackReader {
         }
     }
 
+    /// The stack that has these return addresses, innermost first: of a thread that has walked its own.
+    pub(crate) fn stack_of(&self, returns: &[u64]) -> Stack {
+        let steps = returns.iter().map(|&pc| unwind::Step { pc, is_exact: false }).collect();
+        self.stack(&Walk { steps, end: unwind::End::TooDeep, call: None })
+    }
+
     /// Whether running threads can be sampled: asked of the calling thread.
     ///
     /// # Errors

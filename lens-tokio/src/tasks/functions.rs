@@ -1,5 +1,6 @@
 //! The questions that can be asked of the tasks' state.
 
+mod groups;
 mod select;
 mod tree;
 
@@ -10,8 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::table::entry::Row;
 
+use super::awaiting::awaiting;
 use super::rows::{Count, SiteRow, TaskRow, TaskState};
 use super::state::{Site, TasksState};
+use groups::groups;
 use select::greatest;
 use tree::tree;
 
@@ -29,6 +32,15 @@ pub(crate) fn add(to: Functions<TasksState>) -> Functions<TasksState> {
         "tasks.tree(depth=2, limit=10)",
         tree,
     )
+    .rows(
+        "awaiting",
+        "Where tasks wait: those of one spawn place that are suspended at the same places make a row, the largest first. \
+         A task that runs has its thread's stack. Only tasks of `lens::spawn` can be asked.",
+        "tasks.awaiting(limit=20)",
+        |state, arguments| awaiting(state, arguments),
+    )
+    .acts("wakes each task that can be asked, which is then polled two more times")
+    .rows("groups", "Tasks by the group that their names begin with, most live first.", "tasks.groups()", groups)
 }
 
 /// Which tasks to list.

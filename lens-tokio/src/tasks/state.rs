@@ -15,6 +15,7 @@ use crate::table::Table;
 use crate::table::entry::{Origin, Row};
 use crate::table::slot::Slot;
 
+use super::awaiting::Asked;
 use super::place::{is_lens, place};
 use super::rates::Samples;
 
@@ -22,6 +23,9 @@ use super::rates::Samples;
 #[derive(Debug, Serialize, Deserialize)]
 pub struct TasksState {
     tasks: Lazy,
+    /// Where tasks wait, as far as it was asked.
+    #[serde(default)]
+    pub(crate) asked: Asked,
     pub(crate) sites: Vec<Site>,
     /// The names of the runtimes, by the number of their builder.
     runtimes: Vec<Option<String>>,
@@ -149,7 +153,7 @@ impl TasksState {
         };
         let runtimes = (0..=u8::MAX).map(|number| BUILDERS.name(number).map(str::to_owned)).collect();
         let tasks = Lazy { table: Some(table), copied: OnceLock::new() };
-        Self { tasks, sites: sites(table, samples, now), runtimes, totals }
+        Self { tasks, asked: Asked::live(), sites: sites(table, samples, now), runtimes, totals }
     }
 
     /// The tasks; copied now if they were not yet.

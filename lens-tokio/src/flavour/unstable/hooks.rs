@@ -8,7 +8,7 @@ use std::sync::Arc;
 use lens_core::Reading;
 use tokio::runtime::TaskMeta;
 
-use crate::instrument::{BuilderNumber, TABLE, number_of, with_slot};
+use crate::instrument::{self, BuilderNumber, TABLE, number_of, with_slot};
 use crate::table::sites::Site;
 
 /// A hook of a task.
@@ -65,7 +65,7 @@ pub(crate) fn reading() -> Reading<()> {
 fn spawned(task: &TaskMeta<'_>, number: BuilderNumber) {
     // Inside this hook, and this one only, the current task is the one that spawns.
     let parent = tokio::task::try_id().map_or(0, |id| number_of(&id));
-    let site = Site { place: task.spawned_at(), name: None };
+    let site = Site { place: task.spawned_at(), name: instrument::take_name() };
     with_slot(|slot| TABLE.spawned(slot, number_of(&task.id()), parent, &site, number.0));
 }
 

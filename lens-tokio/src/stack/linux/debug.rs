@@ -44,7 +44,8 @@ impl<'a> Files<'a> {
     /// A number for the file; 0 for code that is in none.
     pub(crate) fn index(&mut self, file: Option<&Arc<LoadedFile>>) -> usize {
         let Some(file) = file else { return 0 };
-        let known = self.open.iter().position(|(open, _)| Arc::ptr_eq(open, file));
+        // Two readers of stacks have the same file twice.
+        let known = self.open.iter().position(|(open, _)| Arc::ptr_eq(open, file) || open == file);
         let index = known.unwrap_or_else(|| {
             let tables = open(self.arena, file);
             self.open.push((Arc::clone(file), tables));
