@@ -15,7 +15,7 @@ use lens_tokio::{Runtimes, Watchdog, stalls};
 
 use crate::builder::Builder;
 use crate::error::Error;
-use crate::heap::{Heap, Held, SampleHeapError};
+use crate::heap::{self, Heap, Held, SampleHeapError};
 #[cfg(feature = "http")]
 use crate::http;
 use crate::investigations::Investigations;
@@ -93,6 +93,7 @@ pub(crate) fn start(builder: Builder) -> Result<Lens, Error> {
 
     let recorder = Arc::new(Recorder::new());
     let sandbox = Sandbox::new(builder.limits);
+    heap::count_task_bytes();
     let runtimes = Runtimes::new();
     if let Ok(handle) = tokio::runtime::Handle::try_current() {
         runtimes.attach(None, handle);

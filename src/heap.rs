@@ -11,7 +11,7 @@ use off as chosen;
 #[cfg(feature = "heap")]
 use on as chosen;
 
-pub(crate) use chosen::Heap;
+pub(crate) use chosen::{Heap, count_task_bytes};
 #[cfg(feature = "http")]
 pub(crate) use chosen::{draw, read};
 

@@ -20,6 +20,7 @@ pub mod signature;
 pub mod skill;
 pub mod stack;
 pub mod store;
+pub mod thread_bytes;
 pub mod threads;
 pub mod time;
 

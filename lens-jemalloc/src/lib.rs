@@ -24,7 +24,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 #[doc(hidden)]
 pub use ffi::options::StartOptions;
-pub use ffi::thread::{ThreadCounters, counter_addresses};
+pub use ffi::thread::{ThreadCounters, thread_bytes};
 pub use profile::{HeapProfile, HeapProfiler};
 pub use skill::{C_HEAP_INTERVAL, HeapSkill};
 pub use state::{HeapState, JemallocState};

@@ -2,6 +2,8 @@
 //! the table meets threads: everything below it takes its slot as an argument.
 
 mod builders;
+#[allow(dead_code, reason = "stable tokio has no task hooks, which are what counts")]
+pub(crate) mod bytes;
 mod local;
 mod name;
 

@@ -21,6 +21,7 @@ pub mod waits;
 
 pub use builder::Builder;
 pub use flavour::TOKIO_UNSTABLE;
+pub use instrument::bytes::{CountersOfThread, count_bytes};
 pub use instrument::instrument;
 pub use runtime::{RuntimeSkill, RuntimeState, Runtimes, TaskMonitors};
 pub use stalls::{StallsSkill, Watchdog};

@@ -50,6 +50,7 @@
 
 pub(crate) mod clock;
 pub(crate) mod entry;
+pub(crate) mod freed;
 pub(crate) mod pages;
 pub(crate) mod sites;
 pub(crate) mod slot;
@@ -210,6 +211,21 @@ impl Table {
         entry.hot.measure_next(is_long, MEASURED_POLLS);
         if ns >= 1_000_000 || self.clock.is_past(poll.started_ms()) {
             entry.hot.stamp(self.clock.now_ms());
+        }
+    }
+
+    /// Charges what the innermost poll of this thread allocated and freed.
+    #[inline(never)]
+    pub(crate) fn charge_bytes(&self, slot: &Slot, allocated: u64, freed: u64) {
+        let Some(frame) = slot.top() else { return };
+        let Some(site) = frame.poll().site() else { return };
+        slot.stats.of(site).charge_bytes(allocated, freed);
+        // A task that ended in this poll is nowhere.
+        if slot.last_ended.load(Ordering::Relaxed) == frame.task() {
+            return;
+        }
+        if let Some(entry) = self.pages.find(frame.task()) {
+            entry.charge_bytes(allocated, freed);
         }
     }
 

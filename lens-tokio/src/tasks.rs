@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use lens_core::{About, Check, Functions, Metric, Metrics, Reading, Skill, Source, Store, Unavailable, Unit};
 
 use crate::flavour::{hooks, trace};
-use crate::instrument::{BUILDERS, TABLE};
+use crate::instrument::{BUILDERS, TABLE, bytes};
 use crate::table::Ticker;
 use crate::table::pages::{MAX_PAGES, PAGE};
 use crate::table::sites::MAX_SITES;
@@ -142,6 +142,14 @@ impl Skill for TasksSkill {
             Source::live("thread hooks", "which thread of the system is which worker", "about 5 ns a park")
                 .when(&installed()),
             trees(),
+            Source::live(
+                "the allocator's counters",
+                "bytes that tasks and spawn sites allocate and free in their polls, since lens was started; those of \
+                 spawn_blocking, of a LocalSet's tasks and of the future of block_on are nobody's: wrap that in \
+                 lens::track_allocations",
+                "1 ns a poll, and 5 ns more for one that allocates",
+            )
+            .when(&reading().and_then(|()| bytes::reading())),
         ]
     }
 
@@ -231,5 +239,6 @@ only grows leaks tasks (compare spawned_per_s with finished_per_s). `top(by=\"bu
 `top(by=\"longest_poll\")` who blocks them: a poll should take less than 100 us; above 10 ms other tasks of that worker \
 wait noticeably. Many polls with little time each at one task are a busy loop. `top(by=\"idle\")` shows tasks that were \
 not polled for long: usually fine (a listener), suspicious if the task should have finished. busy_ms of sites with polls \
-below 500 ns is estimated from samples. Tasks of a LocalSet, the future of block_on (the body of main) and \
+below 500 ns is estimated from samples. `top(by=\"allocated\")` and `sites(by=\"net\")` show who allocates and who keeps; \
+net_bytes counts what is handed on to other tasks as kept. Tasks of a LocalSet, the future of block_on (the body of main) and \
 spawn_blocking are not listed.";

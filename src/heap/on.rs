@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 #[cfg(feature = "http")]
-use lens_core::{Capture, Reading, Unavailable};
-use lens_core::{Error, RegistryBuilder};
+use lens_core::{Capture, Reading};
+use lens_core::{Error, RegistryBuilder, Unavailable};
 #[cfg(feature = "http")]
 use lens_jemalloc::HeapState;
 #[cfg(feature = "http")]
 use lens_jemalloc::profile::{HeapProfile, Shown};
 use lens_jemalloc::profile::{Sampled, StartError};
 use lens_jemalloc::{HeapProfiler, HeapSkill};
+use lens_tokio::CountersOfThread;
 use lens_tokio::stack::LoadedFiles;
 
 #[cfg(feature = "http")]
@@ -46,6 +47,13 @@ impl Heap {
     pub(crate) fn stop(&self) -> bool {
         self.0.stop()
     }
+}
+
+/// Has the bytes counted that tasks allocate and free.
+pub(crate) fn count_task_bytes() {
+    let is_counted = lens_jemalloc::thread_bytes().is_some();
+    let source: CountersOfThread = lens_jemalloc::thread_bytes;
+    lens_tokio::count_bytes(if is_counted { Ok(source) } else { Err(Unavailable::NotGlobalAllocator) });
 }
 
 impl Held for Sampled {

@@ -5,6 +5,8 @@
 
 mod profile;
 mod service;
+#[cfg(tokio_unstable)]
+mod tasks;
 #[cfg(target_os = "linux")]
 mod tools;
 

@@ -3,10 +3,10 @@
 
 use std::cell::Cell;
 use std::hint::black_box;
-use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use lens_core::thread_bytes::ThreadBytes;
 use tikv_jemalloc_ctl::raw;
 
 /// Where jemalloc counts what the calling thread allocated and freed since it started.
@@ -40,12 +40,7 @@ use tikv_jemalloc_ctl::raw;
 /// # drop(kilobyte);
 /// ```
 #[derive(Clone, Copy, Debug)]
-pub struct ThreadCounters {
-    allocated: NonNull<u64>,
-    deallocated: NonNull<u64>,
-    /// The counters are the thread's own: not `Send`, not `Sync`.
-    of_this_thread: PhantomData<*const u64>,
-}
+pub struct ThreadCounters(ThreadBytes);
 
 thread_local! {
     // Without a destructor: it can be read until the thread is gone.
@@ -94,35 +89,24 @@ impl ThreadCounters {
         let allocated = unsafe { raw::read::<*mut u64>(b"thread.allocatedp\0") }.ok()?;
         // SAFETY: manual: "thread.deallocatedp (uint64_t *) r-"; any bit pattern is a pointer.
         let deallocated = unsafe { raw::read::<*mut u64>(b"thread.deallocatedp\0") }.ok()?;
-        Some(Self {
-            allocated: NonNull::new(allocated)?,
-            deallocated: NonNull::new(deallocated)?,
-            of_this_thread: PhantomData,
-        })
+        let (allocated, deallocated) = (NonNull::new(allocated)?, NonNull::new(deallocated)?);
+        // SAFETY: manual: the pointers are to the calling thread's counters, which live in the thread's static TLS block
+        // and so as long as the thread; only the allocator writes them, in this thread.
+        Some(Self(unsafe { ThreadBytes::new(allocated, deallocated) }))
     }
 
     /// Bytes that the thread allocated since it started.
     #[inline]
     #[must_use]
     pub fn allocated(&self) -> u64 {
-        // SAFETY: manual: the pointer is to the calling thread's counter, which lives in the thread's static TLS block
-        // and so as long as the thread; `Self` cannot leave it. Volatile, for the allocator writes behind Rust's back.
-        unsafe { self.allocated.as_ptr().read_volatile() }
+        self.0.allocated()
     }
 
     /// Bytes that the thread freed since it started, whoever allocated them.
     #[inline]
     #[must_use]
     pub fn deallocated(&self) -> u64 {
-        // SAFETY: as in `allocated`.
-        unsafe { self.deallocated.as_ptr().read_volatile() }
-    }
-
-    /// The addresses of the two counters, for code that keeps them itself. They may be read by this thread only, and only
-    /// while it lives.
-    #[must_use]
-    pub fn addresses(&self) -> (*const u64, *const u64) {
-        (self.allocated.as_ptr(), self.deallocated.as_ptr())
+        self.0.freed()
     }
 
     /// Whether Rust's allocations on this thread are counted: jemalloc is the global allocator.
@@ -134,10 +118,9 @@ impl ThreadCounters {
     }
 }
 
-/// The addresses of the calling thread's two counters, allocated and freed: [`ThreadCounters::addresses`] as a plain function
-/// for code that knows nothing of jemalloc, such as hooks around each poll. `None` where jemalloc is not Rust's global
-/// allocator.
+/// The calling thread's two counters, for code that knows nothing of jemalloc and reads them around each poll. `None` where
+/// jemalloc is not Rust's global allocator.
 #[must_use]
-pub fn counter_addresses() -> Option<(*const u64, *const u64)> {
-    ThreadCounters::current().map(|counters| counters.addresses())
+pub fn thread_bytes() -> Option<ThreadBytes> {
+    ThreadCounters::current().map(|counters| counters.0)
 }

@@ -3,6 +3,8 @@
 
 use crate::sync::{AtomicU32, AtomicU64, Ordering, add, const_fn, fence, store_before_loads};
 
+use super::freed::Freed;
+
 /// Where a task comes from, in one word: when it was spawned (40 bits of milliseconds: 34 years), at which site (16 bits)
 /// and through which builder (8 bits). The site is where [`Poll`](super::slot::Poll) has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +81,8 @@ pub(crate) struct Cold {
 pub(crate) struct Entry<'a> {
     pub(crate) hot: &'a Hot,
     pub(crate) cold: &'a Cold,
+    /// The bytes that the tasks of its page freed, and its place there.
+    pub(crate) freed: (&'a Freed, usize),
 }
 
 /// A consistent copy of an [`Entry`].
@@ -94,6 +98,7 @@ pub(crate) struct Row {
     pub(crate) busy_ns: u64,
     pub(crate) longest_ns: f32,
     pub(crate) allocated_bytes: u64,
+    pub(crate) freed_bytes: u64,
 }
 
 const HIGH_SHIFT: u32 = 48;
@@ -197,6 +202,7 @@ impl Entry<'_> {
         self.hot.longest.store(0, Ordering::Relaxed);
         self.cold.busy_ns.store(0, Ordering::Relaxed);
         self.cold.allocated.store(0, Ordering::Relaxed);
+        self.freed.0.clear(self.freed.1);
         store_before_loads(&self.hot.id, id);
     }
 
@@ -208,10 +214,13 @@ impl Entry<'_> {
         longest(&self.hot.longest, ns);
     }
 
-    /// Charges bytes that a poll allocated.
+    /// Charges bytes that a poll allocated and freed.
     #[inline]
-    pub(crate) fn charge_bytes(self, bytes: u64) {
-        add(&self.cold.allocated, bytes);
+    pub(crate) fn charge_bytes(self, allocated: u64, freed: u64) {
+        add(&self.cold.allocated, allocated);
+        if freed > 0 {
+            self.freed.0.add(self.freed.1, freed);
+        }
     }
 
     /// A copy, unless there is no task or it ended while it was read.
@@ -230,6 +239,7 @@ impl Entry<'_> {
             busy_ns: self.cold.busy_ns.load(Ordering::Relaxed),
             longest_ns: f32::from_bits(self.hot.longest.load(Ordering::Relaxed)),
             allocated_bytes: self.cold.allocated.load(Ordering::Relaxed),
+            freed_bytes: self.freed.0.get(self.freed.1),
         };
         fence(Ordering::Acquire);
         (self.hot.id.load(Ordering::Relaxed) == id).then_some(row)

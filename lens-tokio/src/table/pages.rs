@@ -6,6 +6,7 @@ mod link;
 use crate::sync::{AtomicU32, AtomicU64, Once, Ordering, array_of, const_fn, fence};
 
 use super::entry::{Cold, Entry, Hot, Origin, Row};
+use super::freed::Freed;
 use link::Link;
 
 /// Ids of one page. More make spawning cheaper by a little; fewer waste less on a long-lived task between short ones,
@@ -54,6 +55,7 @@ const COUNT: u64 = (1 << COUNT_BITS) - 1;
 struct Page {
     hot: [Hot; PAGE],
     cold: [Cold; PAGE],
+    freed: Freed,
     /// The page's number (40 bits) and how many live tasks and places held by threads it has (24 bits). With none it
     /// belongs to the thread that took the last one away, then to the free list.
     state: AtomicU64,
@@ -71,6 +73,7 @@ impl Page {
             Self {
                 hot: array_of![Hot::new(); PAGE],
                 cold: array_of![Cold::new(); PAGE],
+                freed: Freed::new(),
                 state: AtomicU64::new(0),
                 at: AtomicU32::new(0),
                 next: AtomicU32::new(0),
@@ -83,11 +86,12 @@ impl Page {
     #[expect(clippy::cast_possible_truncation, reason = "within a page, the lowest bits of the id count")]
     fn entry(&self, id: u64) -> Entry<'_> {
         let at = id as usize % PAGE;
-        Entry { hot: &self.hot[at], cold: &self.cold[at] }
+        Entry { hot: &self.hot[at], cold: &self.cold[at], freed: (&self.freed, at) }
     }
 
     fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
-        self.hot.iter().zip(&self.cold).map(|(hot, cold)| Entry { hot, cold })
+        let tasks = self.hot.iter().zip(&self.cold).enumerate();
+        tasks.map(|(at, (hot, cold))| Entry { hot, cold, freed: (&self.freed, at) })
     }
 
     /// Reserves places in it for each of its ids, if it is the page of this number.
@@ -406,7 +410,10 @@ impl Pages {
 
     /// Bytes of the pages and of what finds them.
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.pages().div_ceil(CHUNK) * CHUNK * size_of::<Page>() + size_of::<Self>()
+        let chunks = self.pages().div_ceil(CHUNK);
+        let pages = self.chunks[..chunks].iter().filter_map(Once::get).flatten();
+        let freed: usize = pages.map(|page| page.freed.memory_bytes()).sum();
+        chunks * CHUNK * size_of::<Page>() + freed + size_of::<Self>()
     }
 
     /// Tasks that were spawned when there was no room.

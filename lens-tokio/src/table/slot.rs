@@ -5,7 +5,7 @@
 //! on. A poll that starts fills its frame first, above those that the state shows, and then changes the state; one that
 //! ends changes the state alone. So a reader that finds the same state before and after has read frames that belong to it.
 
-use crate::sync::{AtomicU32, AtomicU64, Once, Ordering, array_of, const_fn, fence};
+use crate::sync::{AtomicU32, AtomicU64, Once, Ordering, add, array_of, const_fn, fence};
 
 use super::entry::{Origin, SITE_BITS};
 use super::pages::Places;
@@ -35,8 +35,9 @@ pub(crate) struct Frame {
     poll: AtomicU64,
     /// The counter when it started, if it is measured.
     pub(crate) counter: AtomicU64,
-    /// The thread's allocated bytes when it started.
-    pub(crate) allocated: AtomicU64,
+    /// The thread's allocated and freed bytes when it started, without those that lens itself needed since.
+    allocated: AtomicU64,
+    freed: AtomicU64,
 }
 
 /// What there is to know of a poll besides its task, in one word: the clock's milliseconds when it started (40 bits), the
@@ -101,6 +102,7 @@ impl Frame {
                 poll: AtomicU64::new(Poll::UNTRACKED.0),
                 counter: AtomicU64::new(0),
                 allocated: AtomicU64::new(0),
+                freed: AtomicU64::new(0),
             }
         }
     }
@@ -292,6 +294,40 @@ impl Slot {
     #[inline]
     pub(crate) fn is_nested(&self) -> bool {
         depth(self.state.load(Ordering::Relaxed)) > 1
+    }
+
+    /// Notes the thread's allocated and freed bytes at the start of the innermost poll.
+    #[inline]
+    pub(crate) fn note_bytes(&self, allocated: u64, freed: u64) {
+        if let Some(frame) = self.top() {
+            frame.allocated.store(allocated, Ordering::Relaxed);
+            frame.freed.store(freed, Ordering::Relaxed);
+        }
+    }
+
+    /// Notes them for all polls that are going on.
+    pub(crate) fn note_bytes_of_all(&self, allocated: u64, freed: u64) {
+        for frame in &self.frames {
+            frame.allocated.store(allocated, Ordering::Relaxed);
+            frame.freed.store(freed, Ordering::Relaxed);
+        }
+    }
+
+    /// How many bytes the innermost poll has allocated and freed.
+    #[inline]
+    pub(crate) fn bytes_since(&self, allocated: u64, freed: u64) -> (u64, u64) {
+        let Some(frame) = self.top() else { return (0, 0) };
+        let since = |now: u64, then: &AtomicU64| now.wrapping_sub(then.load(Ordering::Relaxed));
+        (since(allocated, &frame.allocated), since(freed, &frame.freed))
+    }
+
+    /// Leaves bytes out of all polls that are going on.
+    #[cold]
+    pub(crate) fn leave_out_bytes(&self, allocated: u64, freed: u64) {
+        for frame in self.frames.iter().take(depth(self.state.load(Ordering::Relaxed))) {
+            add(&frame.allocated, allocated);
+            add(&frame.freed, freed);
+        }
     }
 
     /// How many polls the thread has started.

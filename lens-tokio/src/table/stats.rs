@@ -73,6 +73,7 @@ pub(crate) struct SiteStats {
     pub(crate) spawned: AtomicU64,
     busy_ns: AtomicU64,
     allocated: AtomicU64,
+    freed: AtomicU64,
     longest: AtomicU32,
     /// How many measured polls in a row were short.
     short_polls: AtomicU32,
@@ -88,6 +89,7 @@ impl SiteStats {
                 spawned: AtomicU64::new(0),
                 busy_ns: AtomicU64::new(0),
                 allocated: AtomicU64::new(0),
+                freed: AtomicU64::new(0),
                 longest: AtomicU32::new(0),
                 short_polls: AtomicU32::new(0),
                 poll_times: array_of![AtomicU64::new(0); POLL_BUCKETS],
@@ -110,9 +112,11 @@ impl SiteStats {
         short
     }
 
+    /// Charges bytes that a poll allocated and freed.
     #[inline]
-    pub(crate) fn charge_bytes(&self, bytes: u64) {
-        add(&self.allocated, bytes);
+    pub(crate) fn charge_bytes(&self, allocated: u64, freed: u64) {
+        add(&self.allocated, allocated);
+        add(&self.freed, freed);
     }
 
     /// Counts a task that ended after `ms`.
@@ -139,12 +143,16 @@ pub(crate) struct Counts {
     pub(crate) finished: u64,
     pub(crate) polls: u64,
     pub(crate) busy_ns: u64,
+    pub(crate) allocated_bytes: u64,
+    pub(crate) freed_bytes: u64,
 }
 
 impl Counts {
     /// Adds what one thread counted.
     pub(crate) fn add(&mut self, stats: &SiteStats) {
         self.busy_ns += stats.busy_ns.load(Ordering::Relaxed);
+        self.allocated_bytes += stats.allocated.load(Ordering::Relaxed);
+        self.freed_bytes += stats.freed.load(Ordering::Relaxed);
         self.finished += stats.lifetimes.iter().map(|count| count.load(Ordering::Relaxed)).sum::<u64>();
         self.spawned += stats.spawned.load(Ordering::Relaxed);
     }
@@ -154,14 +162,13 @@ impl Counts {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Distributions {
     pub(crate) longest_ns: f32,
-    pub(crate) allocated_bytes: u64,
     pub(crate) poll_times: [u64; POLL_BUCKETS],
     pub(crate) lifetimes: [u64; LIFETIME_BUCKETS],
 }
 
 impl Default for Distributions {
     fn default() -> Self {
-        Self { longest_ns: 0.0, allocated_bytes: 0, poll_times: [0; POLL_BUCKETS], lifetimes: [0; LIFETIME_BUCKETS] }
+        Self { longest_ns: 0.0, poll_times: [0; POLL_BUCKETS], lifetimes: [0; LIFETIME_BUCKETS] }
     }
 }
 
@@ -169,7 +176,6 @@ impl Distributions {
     /// Adds what one thread counted.
     pub(crate) fn add(&mut self, stats: &SiteStats) {
         self.longest_ns = self.longest_ns.max(f32::from_bits(stats.longest.load(Ordering::Relaxed)));
-        self.allocated_bytes += stats.allocated.load(Ordering::Relaxed);
         for (total, counter) in self.poll_times.iter_mut().zip(&stats.poll_times) {
             *total += counter.load(Ordering::Relaxed);
         }

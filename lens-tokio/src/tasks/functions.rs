@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::table::entry::Row;
 
 use super::awaiting::awaiting;
-use super::rows::{Count, SiteRow, TaskRow, TaskState};
+use super::rows::{Count, SiteRow, TaskRow, TaskState, net};
 use super::state::{Site, TasksState};
 use groups::groups;
 use select::greatest;
@@ -100,6 +100,10 @@ enum TopBy {
     Age,
     /// Time since the last poll.
     Idle,
+    /// Bytes that it allocated.
+    Allocated,
+    /// Bytes that it allocated and did not free.
+    Net,
 }
 
 /// Which sites come first.
@@ -135,6 +139,10 @@ enum SitesBy {
     Polls,
     /// The longest poll.
     LongestPoll,
+    /// Bytes that its tasks allocated.
+    Allocated,
+    /// Bytes that its tasks allocated and did not free.
+    Net,
 }
 
 fn list(state: &View<'_, TasksState>, arguments: List) -> Result<Vec<TaskRow>, CallError> {
@@ -171,6 +179,7 @@ fn no_such_task(id: u64) -> CallError {
 }
 
 fn top(state: &View<'_, TasksState>, Top { limit, by }: Top) -> Result<Vec<TaskRow>, CallError> {
+    need_bytes(state, "top", matches!(by, TopBy::Allocated | TopBy::Net))?;
     let tasks = state.tasks();
     let idle_ms = |task: &Row| match tasks.running_since(task.id) {
         Some(_) => 0,
@@ -183,12 +192,15 @@ fn top(state: &View<'_, TasksState>, Top { limit, by }: Top) -> Result<Vec<TaskR
         TopBy::LongestPoll => task.longest_ns.to_bits().into(),
         TopBy::Age => tasks.at_ms.saturating_sub(task.origin.spawned_ms()),
         TopBy::Idle => idle_ms(task),
+        TopBy::Allocated => task.allocated_bytes,
+        TopBy::Net => order(net(task.allocated_bytes, task.freed_bytes)),
     };
     let most = greatest(tasks.iter(), limit, |task| key(task));
     Ok(most.into_iter().map(|task| TaskRow::of(state, task)).collect())
 }
 
 fn sites(state: &View<'_, TasksState>, arguments: Sites) -> Result<Vec<SiteRow>, CallError> {
+    need_bytes(state, "sites", matches!(arguments.by, SitesBy::Allocated | SitesBy::Net))?;
     let key = |site: &Site| match arguments.by {
         SitesBy::Live => site.live,
         SitesBy::Spawned => site.spawned,
@@ -196,8 +208,25 @@ fn sites(state: &View<'_, TasksState>, arguments: Sites) -> Result<Vec<SiteRow>,
         SitesBy::Busy => site.busy_ns,
         SitesBy::Polls => site.polls,
         SitesBy::LongestPoll => site.longest_ns.to_bits().into(),
+        SitesBy::Allocated => site.allocated_bytes,
+        SitesBy::Net => order(net(site.allocated_bytes, site.freed_bytes)),
     };
     let used = state.sites.iter().filter(|site| site.spawned > 0 || site.live > 0);
     let wanted = used.filter(|site| arguments.site.as_deref().is_none_or(|text| site.at.contains(text)));
-    Ok(greatest(wanted, arguments.limit, |site| key(site)).into_iter().map(SiteRow::of).collect())
+    Ok(greatest(wanted, arguments.limit, |site| key(site)).into_iter().map(|site| SiteRow::of(state, site)).collect())
+}
+
+/// Numbers with a sign, ordered as they are.
+fn order(number: i64) -> u64 {
+    number.cast_unsigned() ^ 1 << 63
+}
+
+/// Refuses to sort by what is not counted.
+fn need_bytes(state: &TasksState, function: &str, is_needed: bool) -> Result<(), CallError> {
+    match &state.bytes {
+        Err(reason) if is_needed => {
+            Err(CallError::Unavailable { subject: format!("`tasks.{function}` by bytes"), reason: reason.clone() })
+        }
+        _ => Ok(()),
+    }
 }

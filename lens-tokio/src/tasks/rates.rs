@@ -58,6 +58,8 @@ impl Samples {
             finished: counts.finished.saturating_sub(then.finished),
             polls: counts.polls.saturating_sub(then.polls),
             busy_ns: counts.busy_ns.saturating_sub(then.busy_ns),
+            allocated_bytes: counts.allocated_bytes.saturating_sub(then.allocated_bytes),
+            freed_bytes: counts.freed_bytes.saturating_sub(then.freed_bytes),
         };
         Some(Increase { counts, over })
     }

@@ -40,6 +40,12 @@ pub struct TaskRow {
     pub busy_ms: f64,
     /// The longest poll that was measured; null before the first.
     pub longest_poll_ms: Option<f64>,
+    /// Bytes that were allocated in its polls, rounded up to size classes: exact. The task itself is its spawner's.
+    pub allocated_bytes: OrUnavailable<u64>,
+    /// Bytes that were freed in its polls, whoever allocated them.
+    pub freed_bytes: OrUnavailable<u64>,
+    /// The difference. A task that hands its data on seems to grow, and one that receives some to shrink.
+    pub net_bytes: OrUnavailable<i64>,
 }
 
 /// A live task in the tree of who spawned whom. Rows come depth first, children by id.
@@ -153,6 +159,16 @@ pub struct SiteRow {
     pub lifetime_p50_ms: Option<f64>,
     /// 99 of 100 ended tasks lived less than this, to the next power of two; null before the first ended.
     pub lifetime_p99_ms: Option<f64>,
+    /// Bytes that were allocated in polls of its tasks, rounded up to size classes: exact, ended tasks included.
+    pub allocated_bytes: OrUnavailable<u64>,
+    /// Bytes that were freed in polls of its tasks, whoever allocated them.
+    pub freed_bytes: OrUnavailable<u64>,
+    /// The difference. What its tasks hand on to others counts here, and is freed elsewhere.
+    pub net_bytes: OrUnavailable<i64>,
+    /// Bytes allocated per second, over the last 10 seconds.
+    pub allocated_bytes_per_s: OrUnavailable<f64>,
+    /// Bytes freed per second, over the last 10 seconds.
+    pub freed_bytes_per_s: OrUnavailable<f64>,
 }
 
 /// How many tasks there are.
@@ -200,15 +216,32 @@ impl TaskRow {
             polls_total: task.polls,
             busy_ms: nanos(task.busy_ns),
             longest_poll_ms: longest(task.longest_ns),
+            allocated_bytes: counted(state, task.allocated_bytes),
+            freed_bytes: counted(state, task.freed_bytes),
+            net_bytes: counted(state, net(task.allocated_bytes, task.freed_bytes)),
         }
     }
 }
 
+/// A figure that there is only where bytes are counted.
+fn counted<T>(state: &TasksState, bytes: T) -> OrUnavailable<T> {
+    state.bytes.clone().map(|()| bytes).into()
+}
+
+/// What was allocated and not freed.
+pub(crate) fn net(allocated: u64, freed: u64) -> i64 {
+    allocated.checked_signed_diff(freed).unwrap_or(if allocated > freed { i64::MAX } else { i64::MIN })
+}
+
 impl SiteRow {
-    pub(crate) fn of(site: &Site) -> Self {
+    pub(crate) fn of(state: &TasksState, site: &Site) -> Self {
         let rate = |of: fn(&super::state::Rates) -> f64| {
             let reading = site.rates.as_ref().map(of);
             reading.ok_or(Unavailable::NotYet { until: "lens has recorded for a second".into() }).into()
+        };
+        let byte_rate = |of| match &state.bytes {
+            Ok(()) => rate(of),
+            Err(reason) => Err(reason.clone()).into(),
         };
         let polls_measured: u64 = site.poll_times.iter().sum();
         Self {
@@ -231,6 +264,11 @@ impl SiteRow {
             longest_poll_ms: longest(site.longest_ns),
             lifetime_p50_ms: quantile(&site.lifetimes, 50).map(lifetime_bucket_end_ms),
             lifetime_p99_ms: quantile(&site.lifetimes, 99).map(lifetime_bucket_end_ms),
+            allocated_bytes: counted(state, site.allocated_bytes),
+            freed_bytes: counted(state, site.freed_bytes),
+            net_bytes: counted(state, net(site.allocated_bytes, site.freed_bytes)),
+            allocated_bytes_per_s: byte_rate(|rates| rates.allocated_bytes_per_s),
+            freed_bytes_per_s: byte_rate(|rates| rates.freed_bytes_per_s),
         }
     }
 }

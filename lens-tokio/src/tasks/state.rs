@@ -8,9 +8,10 @@ use std::fmt;
 use std::sync::OnceLock;
 use std::time::Instant;
 
+use lens_core::Reading;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::instrument::BUILDERS;
+use crate::instrument::{BUILDERS, bytes};
 use crate::table::Table;
 use crate::table::entry::{Origin, Row};
 use crate::table::slot::Slot;
@@ -30,6 +31,8 @@ pub struct TasksState {
     /// The names of the runtimes, by the number of their builder.
     runtimes: Vec<Option<String>>,
     pub(crate) totals: Totals,
+    /// Whether bytes are counted.
+    pub(crate) bytes: Reading<()>,
 }
 
 /// The tasks, copied when they are first asked for.
@@ -61,12 +64,12 @@ pub(crate) struct Place {
     pub(crate) is_lens: bool,
 }
 
-/// A live task. Eight numbers on the wire: there may be a million of them.
+/// A live task. Nine numbers on the wire: there may be a million of them.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(from = "Wire", into = "Wire")]
 pub(crate) struct Task(pub(crate) Row);
 
-type Wire = (u64, u64, u64, u64, u64, u64, f32, u64);
+type Wire = (u64, u64, u64, u64, u64, u64, f32, u64, u64);
 
 impl From<Task> for Wire {
     fn from(Task(row): Task) -> Self {
@@ -79,14 +82,17 @@ impl From<Task> for Wire {
             row.busy_ns,
             row.longest_ns,
             row.allocated_bytes,
+            row.freed_bytes,
         )
     }
 }
 
 impl From<Wire> for Task {
-    fn from((id, parent, origin, polls, last_poll_ms, busy_ns, longest_ns, allocated_bytes): Wire) -> Self {
+    fn from(
+        (id, parent, origin, polls, last_poll_ms, busy_ns, longest_ns, allocated_bytes, freed_bytes): Wire,
+    ) -> Self {
         let origin = Origin::from_bits(origin);
-        Self(Row { id, parent, origin, polls, last_poll_ms, busy_ns, longest_ns, allocated_bytes })
+        Self(Row { id, parent, origin, polls, last_poll_ms, busy_ns, longest_ns, allocated_bytes, freed_bytes })
     }
 }
 
@@ -110,6 +116,7 @@ pub(crate) struct Site {
     pub(crate) busy_ns: u64,
     pub(crate) longest_ns: f32,
     pub(crate) allocated_bytes: u64,
+    pub(crate) freed_bytes: u64,
     pub(crate) poll_times: Vec<u64>,
     pub(crate) lifetimes: Vec<u64>,
     pub(crate) rates: Option<Rates>,
@@ -122,6 +129,8 @@ pub(crate) struct Rates {
     pub(crate) finished_per_s: f64,
     pub(crate) polls_per_s: f64,
     pub(crate) busy_ms_per_s: f64,
+    pub(crate) allocated_bytes_per_s: f64,
+    pub(crate) freed_bytes_per_s: f64,
 }
 
 /// What all threads counted.
@@ -153,7 +162,8 @@ impl TasksState {
         };
         let runtimes = (0..=u8::MAX).map(|number| BUILDERS.name(number).map(str::to_owned)).collect();
         let tasks = Lazy { table: Some(table), copied: OnceLock::new() };
-        Self { tasks, asked: Asked::live(), sites: sites(table, samples, now), runtimes, totals }
+        let sites = sites(table, samples, now);
+        Self { tasks, asked: Asked::live(), sites, runtimes, totals, bytes: bytes::reading() }
     }
 
     /// The tasks; copied now if they were not yet.
@@ -262,7 +272,8 @@ impl Site {
         self.polls += counts.polls;
         self.busy_ns += counts.busy_ns;
         self.longest_ns = self.longest_ns.max(distributions.longest_ns);
-        self.allocated_bytes += distributions.allocated_bytes;
+        self.allocated_bytes += counts.allocated_bytes;
+        self.freed_bytes += counts.freed_bytes;
         add_buckets(&mut self.poll_times, &distributions.poll_times);
         add_buckets(&mut self.lifetimes, &distributions.lifetimes);
         if let Some(increase) = samples.increase(number, now, &counts) {
@@ -274,6 +285,8 @@ impl Site {
             rates.finished_per_s += per_s(increase.counts.finished);
             rates.polls_per_s += per_s(increase.counts.polls);
             rates.busy_ms_per_s += per_s(increase.counts.busy_ns) / 1e6;
+            rates.allocated_bytes_per_s += per_s(increase.counts.allocated_bytes);
+            rates.freed_bytes_per_s += per_s(increase.counts.freed_bytes);
         }
     }
 }

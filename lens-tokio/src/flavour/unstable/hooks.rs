@@ -8,7 +8,7 @@ use std::sync::Arc;
 use lens_core::Reading;
 use tokio::runtime::TaskMeta;
 
-use crate::instrument::{self, BuilderNumber, TABLE, number_of, with_slot};
+use crate::instrument::{self, BuilderNumber, TABLE, bytes, number_of, with_slot};
 use crate::table::sites::Site;
 
 /// A hook of a task.
@@ -66,19 +66,27 @@ fn spawned(task: &TaskMeta<'_>, number: BuilderNumber) {
     // Inside this hook, and this one only, the current task is the one that spawns.
     let parent = tokio::task::try_id().map_or(0, |id| number_of(&id));
     let site = Site { place: task.spawned_at(), name: instrument::take_name() };
-    with_slot(|slot| TABLE.spawned(slot, number_of(&task.id()), parent, &site, number.0));
+    with_slot(|slot| {
+        bytes::uncounted(slot, || TABLE.spawned(slot, number_of(&task.id()), parent, &site, number.0));
+    });
 }
 
 #[inline(always)]
 fn poll_starts(task: &TaskMeta<'_>) {
-    with_slot(|slot| TABLE.poll_starts(slot, number_of(&task.id())));
+    with_slot(|slot| {
+        TABLE.poll_starts(slot, number_of(&task.id()));
+        bytes::poll_started(slot);
+    });
 }
 
 #[inline(always)]
 fn poll_ends(_task: &TaskMeta<'_>) {
-    with_slot(|slot| TABLE.poll_ends(slot));
+    with_slot(|slot| {
+        bytes::poll_ends(slot);
+        TABLE.poll_ends(slot);
+    });
 }
 
 fn ended(task: &TaskMeta<'_>) {
-    with_slot(|slot| TABLE.ended(slot, number_of(&task.id())));
+    with_slot(|slot| bytes::uncounted(slot, || TABLE.ended(slot, number_of(&task.id()))));
 }
