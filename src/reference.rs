@@ -111,9 +111,9 @@ impl Reference {
 impl SkillFunction {
     fn write(&self, text: &mut String) {
         let reference = &self.reference;
-        let _ = write!(text, "\n{}\n  {}\n", self.signature, reference.doc);
+        let _ = write!(text, "\n{}\n  {}\n", self.signature, line(&reference.doc));
         for parameter in &reference.parameters {
-            let _ = writeln!(text, "  {}: {}", parameter.name, parameter.doc);
+            let _ = writeln!(text, "  {}: {}", parameter.name, line(&parameter.doc));
         }
         match &reference.returns {
             Returns::Rows(fields) | Returns::Record(fields) if !fields.is_empty() => {
@@ -126,9 +126,15 @@ impl SkillFunction {
     }
 }
 
+/// Docs in one line: where their source breaks them means nothing here.
+fn line(doc: &str) -> String {
+    doc.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 fn write_fields(text: &mut String, fields: &[Field], level: usize) {
     for field in fields {
-        let _ = writeln!(text, "{:level$}{}: {}  {}", "", field.name, kind(field), field.doc, level = level * 2);
+        let doc = line(&field.doc);
+        let _ = writeln!(text, "{:level$}{}: {}  {doc}", "", field.name, kind(field), level = level * 2);
         if let Some(within) = within(&field.holds) {
             write_fields(text, within, level + 1);
         }

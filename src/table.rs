@@ -10,22 +10,23 @@ const WIDEST: usize = 80;
 /// What is not known, within a table; below it comes why.
 const UNKNOWN: &str = "–";
 
-/// `value` as text, with a line end. Fields that `first` names come first, in that order.
-pub(crate) fn render(value: &Value, first: &[String]) -> String {
+/// `value` as text, with a line end. Fields that `first` names come first, in that order. Rows that are wider than `width`
+/// are shown one below the other, a line for each field.
+pub(crate) fn render(value: &Value, first: &[String], width: Option<usize>) -> String {
     let mut text = match value {
         Value::Array(rows) if rows.is_empty() => "nothing\n".to_owned(),
-        Value::Array(rows) if rows.iter().all(Value::is_object) => objects(rows, first),
+        Value::Array(rows) if rows.iter().all(Value::is_object) => {
+            let table = objects(rows, first);
+            let is_wide = |width: usize| table.lines().any(|line| line.width() > width);
+            if width.is_some_and(is_wide) { records(rows, first) } else { table }
+        }
         Value::Array(rows) if rows.iter().all(Value::is_array) => {
             let cells = rows.iter().map(|row| row.as_array().into_iter().flatten().map(Cell::of).collect()).collect();
             aligned(None, cells)
         }
         Value::Array(items) => items.iter().map(|item| Cell::of(item).text + "\n").collect(),
         Value::Object(fields) if is_unavailable(fields) => text(value) + "\n",
-        Value::Object(fields) => {
-            let row = std::slice::from_ref(value);
-            let cells = columns(row, first).into_iter().map(|name| vec![Cell::plain(name), Cell::whole(&fields[name])]);
-            aligned(None, cells.collect())
-        }
+        Value::Object(_) => record(value, first),
         other => Cell::whole(other).text + "\n",
     };
     if let Value::Array(rows) = value {
@@ -34,6 +35,19 @@ pub(crate) fn render(value: &Value, first: &[String]) -> String {
         }
     }
     text
+}
+
+/// An object, a line for each field.
+fn record(row: &Value, first: &[String]) -> String {
+    let names = columns(std::slice::from_ref(row), first);
+    // Numbers are texts here: what is above and below them is something else.
+    let value = |name: &str| Cell { is_number: false, ..Cell::whole(&row[name]) };
+    aligned(None, names.into_iter().map(|name| vec![Cell::plain(name), value(name)]).collect())
+}
+
+/// Objects one below the other.
+fn records(rows: &[Value], first: &[String]) -> String {
+    rows.iter().map(|row| record(row, first)).collect::<Vec<_>>().join("\n")
 }
 
 /// A table of rows that are objects.
@@ -178,24 +192,28 @@ a        7    1.500       –
 blé   1234                3
 – steals is unavailable: build it
 ";
-        assert_eq!(render(&rows, &order), expected);
+        assert_eq!(render(&rows, &order, None), expected);
+        assert_eq!(render(&rows, &order, Some(40)), expected);
+        let narrow = render(&rows, &order, Some(10));
+        assert!(narrow.starts_with("name     a\nid       7\nbusy_ms  1.500\n"), "{narrow}");
+        assert!(narrow.contains("\n\nname     blé\n"), "{narrow}");
     }
 
     #[test]
     fn other_values_are_lines() {
-        assert_eq!(render(&json!([]), &[]), "nothing\n");
-        assert_eq!(render(&json!([["a", 1], ["bb", 20]]), &[]), "a    1\nbb  20\n");
-        assert_eq!(render(&json!(["x", 2, null]), &[]), "x\n2\n\n");
-        assert_eq!(render(&json!({"a": 1.0, "long": "two\nlines"}), &[]), "a     1\nlong  two\\nlines\n");
-        assert_eq!(render(&json!("text"), &[]), "text\n");
-        assert_eq!(render(&json!({"unavailable": "x", "fix": "build it"}), &[]), "unavailable: build it\n");
+        assert_eq!(render(&json!([]), &[], None), "nothing\n");
+        assert_eq!(render(&json!([["a", 1], ["bb", 20]]), &[], None), "a    1\nbb  20\n");
+        assert_eq!(render(&json!(["x", 2, null]), &[], None), "x\n2\n\n");
+        assert_eq!(render(&json!({"a": 1.0, "long": "two\nlines"}), &[], None), "a     1\nlong  two\\nlines\n");
+        assert_eq!(render(&json!("text"), &[], None), "text\n");
+        assert_eq!(render(&json!({"unavailable": "x", "fix": "build it"}), &[], None), "unavailable: build it\n");
     }
 
     #[test]
     fn a_name_cannot_steer_the_terminal_and_is_cut() {
         let hostile = json!([{"name": "\u{1b}[2Jx\r\u{202e}"}]);
-        assert_eq!(render(&hostile, &[]), "name\n\\u{1b}[2Jx\\r\\u{202e}\n");
-        let long = render(&json!([{"name": "é".repeat(500)}]), &[]);
+        assert_eq!(render(&hostile, &[], None), "name\n\\u{1b}[2Jx\\r\\u{202e}\n");
+        let long = render(&json!([{"name": "é".repeat(500)}]), &[], None);
         assert_eq!(long.lines().nth(1).map(|line| line.chars().count()), Some(WIDEST));
     }
 }

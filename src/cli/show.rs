@@ -1,7 +1,7 @@
 //! Prints answers: the value to the standard output, what belongs to it to the standard error, so that a pipe gets the
 //! value alone. Separate because a single query and the line-by-line mode print alike.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 
 use super::Shape;
 use super::target::Reply;
@@ -10,7 +10,7 @@ use crate::table;
 /// Prints an answer.
 pub(super) fn answer(reply: &Reply, shape: Shape) {
     let value = match shape {
-        Shape::Table => table::render(&reply.value, &reply.columns),
+        Shape::Table => table::render(&reply.value, &reply.columns, width()),
         Shape::Json => format!("{:#}\n", reply.value),
     };
     for line in &reply.printed {
@@ -25,6 +25,13 @@ pub(super) fn answer(reply: &Reply, shape: Shape) {
         let [skill, source, fix] = ["skill", "source", "fix"].map(|name| table::harmless(&table::text(&gap[name])));
         eprintln!("# {skill}: {source} is not there: {fix}");
     }
+}
+
+/// How wide the terminal is, if the output is one.
+fn width() -> Option<usize> {
+    let output = std::io::stdout();
+    let size = output.is_terminal().then(|| rustix::termios::tcgetwinsize(&output).ok()).flatten()?;
+    (size.ws_col > 0).then_some(size.ws_col.into())
 }
 
 /// What an answer took, in one line.

@@ -408,7 +408,7 @@ fn answered(format: Format, reply: &Value, columns: &[String], title: &str, base
         Format::Table | Format::Text => {
             let lines = |part: &str| reply[part].as_array().into_iter().flatten();
             let mut text: String = lines("printed").map(|line| table::harmless(&table::text(line)) + "\n").collect();
-            text.push_str(&table::render(&reply["value"], columns));
+            text.push_str(&table::render(&reply["value"], columns, None));
             for gap in lines("coverage") {
                 let [skill, source, fix] =
                     ["skill", "source", "fix"].map(|name| table::harmless(&table::text(&gap[name])));
