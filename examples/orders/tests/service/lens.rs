@@ -6,6 +6,8 @@ mod logs;
 mod readme;
 #[cfg(tokio_unstable)]
 mod tasks;
+#[cfg(all(tokio_unstable, target_os = "linux", target_arch = "x86_64"))]
+mod trees;
 #[cfg(tokio_unstable)]
 mod waits;
 
