@@ -1,6 +1,7 @@
 //! The threads that lens owns. Separate because lens must know what they cost: whoever starts one does it here, so that
 //! its CPU time is counted while it lives and after it has ended.
 
+use std::cell::Cell;
 use std::fs;
 use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -13,6 +14,11 @@ use crate::error::Error;
 use crate::reading::{Reading, Unavailable};
 
 static OWN: Mutex<Own> = Mutex::new(Own { living: Vec::new(), ended: Duration::ZERO });
+
+thread_local! {
+    /// Whether the thread is lens's own. Has no destructor, so it can be read until the thread is gone.
+    static IS_OWN: Cell<bool> = const { Cell::new(false) };
+}
 
 struct Own {
     /// The kernel's ids of the threads that run.
@@ -56,6 +62,7 @@ impl Counted {
     fn new() -> Self {
         let tid = gettid().as_raw_nonzero().get();
         own().living.push(tid);
+        IS_OWN.set(true);
         Self(tid)
     }
 }
@@ -69,6 +76,13 @@ impl Drop for Counted {
         own.living.retain(|tid| *tid != self.0);
         own.ended += Duration::new(seconds, nanos);
     }
+}
+
+/// Whether the calling thread is one of lens's own.
+#[inline]
+#[must_use]
+pub fn is_own() -> bool {
+    IS_OWN.get()
 }
 
 /// How many threads lens runs now.
@@ -118,7 +132,9 @@ mod tests {
     fn the_time_of_a_thread_that_ended_stays_counted() {
         let before = cpu_time().unwrap();
         let busy = Duration::from_millis(50);
+        assert!(!is_own());
         let thread = spawn("lens-test", None, move || {
+            assert!(is_own());
             let own_time = || clock_gettime(ClockId::ThreadCPUTime);
             let start = own_time();
             let spent =

@@ -72,7 +72,7 @@ impl<F: Future> Future for Traced<F> {
     #[inline]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        if trace::IS_ON && this.seat.is_asked(context) {
+        if trace::IS_ON && this.seat.is_asked(context, size_of::<F>()) {
             return answer(this.seat, this.future, context);
         }
         this.future.poll(context)

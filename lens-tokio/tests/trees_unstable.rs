@@ -75,7 +75,8 @@ fn a_task_tells_the_line_at_which_it_waits_and_how_it_came_there() {
     let [row] = &rows[..] else { panic!("{rows:#?}") };
     assert_eq!((&row["count"], &row["state"], &row["name"]), (&1.into(), &"idle".into(), &"trees/order".into()));
     assert_eq!(row["tasks"], json!([task.id().to_string().parse::<u64>().unwrap()]));
-    let place = format!("{}:{}:", file!(), line!() - 5);
+    assert_eq!(row["future_bytes"], size_of_val(&order(2)));
+    let place = format!("{}:{}:", file!(), line!() - 6);
     assert!(row["place"].as_str().unwrap().starts_with(&place), "{row}");
     let awaits = awaits(row);
     assert!(awaits.len() == 1 && awaits[0].contains("reserve") && awaits[0].ends_with(&at(RESERVED)), "{awaits:?}");
@@ -235,12 +236,14 @@ fn being_asked_all_the_time_changes_nothing_of_what_tasks_do() {
     let runtime = workers(2);
     let sum = Arc::new(AtomicUsize::new(0));
     let is_over = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    // Is there to answer, however fast the others are.
+    let last = runtime.spawn(async { lens_tokio::spawn("busy/last", reserve()) });
     let asker = std::thread::spawn({
         let is_over = Arc::clone(&is_over);
         move || {
             let mut told = 0;
-            while !is_over.load(Ordering::Relaxed) {
-                let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+            while told == 0 || !is_over.load(Ordering::Relaxed) {
                 let rows = try_ask("awaiting", &json!({"site": "busy/"})).unwrap();
                 // Whose functions are not found yet has answered as well.
                 let has_answered = |row: &&Value| {
@@ -282,6 +285,7 @@ fn being_asked_all_the_time_changes_nothing_of_what_tasks_do() {
     });
     is_over.store(true, Ordering::Relaxed);
     assert!(asker.join().unwrap() > 0, "somebody answered");
+    runtime.block_on(last).unwrap().abort();
     assert_eq!(sum.load(Ordering::Relaxed), TASKS * ROUNDS as usize);
 }
 

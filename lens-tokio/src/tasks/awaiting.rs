@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::flavour::trace;
 use crate::stack::{Resolved, Stack, StackReader, Symbolizer};
 use crate::table::entry::Row;
-use crate::trees::{self, Busy, Told};
+use crate::trees::{self, Busy, SEATS, Told};
 
 use super::rows::{Owner, TaskRow, TaskState};
 use super::state::TasksState;
@@ -65,6 +65,10 @@ pub struct AwaitingRow {
     pub tasks: Vec<u64>,
     /// Time since the last poll of the one that has waited longest; null while running.
     pub idle_ms: Option<f64>,
+    /// The size of the oldest one's future, which each task of the group takes at least; null for what cannot be asked.
+    /// Above 16 KiB tokio moves it to the heap, and a few KiB are worth a look: everything that lives across an await is
+    /// in it.
+    pub future_bytes: Option<u64>,
     /// The innermost line of the service's own code in each branch: where to look first.
     pub awaits: Vec<String>,
     /// The functions from the task's own down to where it waits. A `join!` or `select!` has several branches.
@@ -257,6 +261,7 @@ fn row(state: &TasksState, group: &Group<'_>) -> AwaitingRow {
         owner: oldest.map_or(Owner::Service, |task| task.owner),
         tasks: group.tasks.iter().map(|task| task.id).take(MAX_NAMED).collect(),
         idle_ms,
+        future_bytes: group.tasks.first().and_then(|task| Some(SEATS.get(task.id)?.future_bytes as u64)),
         awaits: Vec::new(),
         tree: Vec::new(),
         note: None,

@@ -33,6 +33,8 @@ pub(crate) enum Answer {
 #[derive(Debug)]
 pub(crate) struct Entry {
     task: u64,
+    /// The size of the task's future.
+    pub(crate) future_bytes: usize,
     is_asked: AtomicBool,
     told: Mutex<Told>,
 }
@@ -87,21 +89,21 @@ pub(crate) enum Seat {
 impl Seat {
     /// Whether the task is to answer in this poll. Takes the seat in the first one.
     #[inline]
-    pub(crate) fn is_asked(&mut self, context: &Context<'_>) -> bool {
+    pub(crate) fn is_asked(&mut self, context: &Context<'_>, future_bytes: usize) -> bool {
         match self {
             Self::Taken(entry) => entry.is_asked.load(Ordering::Relaxed),
             Self::Refused => false,
             Self::New => {
-                self.take(context);
+                self.take(context, future_bytes);
                 false
             }
         }
     }
 
     #[cold]
-    fn take(&mut self, context: &Context<'_>) {
+    fn take(&mut self, context: &Context<'_>, future_bytes: usize) {
         *self = match tokio::task::try_id() {
-            Some(id) => SEATS.take(number_of(&id), context.waker()),
+            Some(id) => SEATS.take(number_of(&id), context.waker(), future_bytes),
             None => Self::Refused,
         };
     }
@@ -149,14 +151,14 @@ impl Seats {
         self.shards[usize::from(first) % SHARDS].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take(&self, task: u64, waker: &Waker) -> Seat {
+    fn take(&self, task: u64, waker: &Waker, future_bytes: usize) -> Seat {
         let room = |len: usize| (len < MAX_TRACED).then(|| len + 1);
         if self.len.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).is_err() {
             self.refused.fetch_add(1, Ordering::Relaxed);
             return Seat::Refused;
         }
         let told = Told { waker: Some(waker.clone()), answer: None };
-        let entry = Arc::new(Entry { task, is_asked: AtomicBool::new(false), told: Mutex::new(told) });
+        let entry = Arc::new(Entry { task, future_bytes, is_asked: AtomicBool::new(false), told: Mutex::new(told) });
         self.shard(task).insert(task, Arc::clone(&entry));
         Seat::Taken(entry)
     }

@@ -12,6 +12,8 @@
 //! An operation waits from the first poll that is pending until a poll that is ready, or until its span is closed: it
 //! was dropped. An operation within another (a semaphore in a mutex, a sleep in an interval) is left to the outer one.
 //!
+//! What lens's own threads create and wait for is left out: they answer the questions, and wait for the next one.
+//!
 //! # The gate
 //!
 //! While the layer is off nothing is said, so holds and waits from before mean nothing afterwards. Every entry carries
@@ -23,6 +25,8 @@ mod operations;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
+
+use lens_core::threads;
 
 use super::fields::{NewResource, PlaceFields, Source, Spawn};
 use super::here::{self, Here};
@@ -239,6 +243,9 @@ impl Recorder {
     // What the layer calls, in the order of a span's life.
 
     pub(super) fn task_was_spawned(&self, here: &Here, span: u64, fields: &Spawn) {
+        if threads::is_own() {
+            return;
+        }
         self.has_seen(here);
         let place = self.place(&fields.place);
         if fields.kind.as_str() == "block_on" {
@@ -255,6 +262,9 @@ impl Recorder {
 
     pub(super) fn resource_was_created(&self, here: &Here, span: u64, fields: &NewResource) {
         here.seen.set(here.seen.get() + 1);
+        if threads::is_own() {
+            return;
+        }
         self.has_seen(here);
         let mut place = self.place(&fields.place);
         let mut kind = fields.kind;

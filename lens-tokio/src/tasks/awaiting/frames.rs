@@ -13,7 +13,8 @@ const TRACING: &str = "tokio::runtime::task::trace::trace_with";
 /// The frames of a leaf's stack that are the task's, innermost first.
 pub(super) fn of_leaf(frames: &[Frame]) -> Vec<&Frame> {
     let starts = |name: &'static str| move |frame: &Frame| frame.function.starts_with(name);
-    let inner = frames.iter().position(starts(LEAF)).map_or(0, |at| at + 1);
+    // Closures in it have its name, too.
+    let inner = frames.iter().rposition(starts(LEAF)).map_or(0, |at| at + 1);
     let frames = &frames[inner..];
     let outer = frames.iter().position(starts(TRACING)).unwrap_or(frames.len());
     shown(&frames[..outer])
@@ -98,7 +99,9 @@ mod tests {
     fn leaf(inner: &str) -> Vec<Frame> {
         vec![
             frame("backtrace::trace", "backtrace-0.3.77/src/lib.rs:9", Origin::Dependency),
-            frame("tokio::runtime::task::trace::trace_leaf", "tokio-1.54.1/src/a.rs:1", Origin::Plumbing),
+            frame("tokio::runtime::task::trace::trace_leaf::{{closure}}", "tokio-1.54.1/src/a.rs:1", Origin::Plumbing),
+            frame("std::thread::local::LocalKey<T>::try_with", "library/std/src/local.rs:1", Origin::Plumbing),
+            frame("tokio::runtime::task::trace::trace_leaf", "tokio-1.54.1/src/a.rs:2", Origin::Plumbing),
             frame("tokio::time::sleep::Sleep::poll", "tokio-1.54.1/src/b.rs:2", Origin::Plumbing),
             frame(inner, "src/cart.rs:41", Origin::Service),
             frame("<F as core::future::future::Future>::poll", "library/core/src/future.rs:1", Origin::Plumbing),

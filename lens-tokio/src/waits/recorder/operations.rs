@@ -3,6 +3,8 @@
 
 use std::sync::atomic::Ordering;
 
+use lens_core::threads;
+
 use super::{Recorder, SpanKind, Wait};
 use crate::waits::fields::{Change, Said, Source, Update};
 use crate::waits::here::{self, Here};
@@ -18,7 +20,7 @@ impl Recorder {
     /// A poll has ended: `runtime::resource::poll_op`.
     pub(in crate::waits) fn was_polled(&self, here: &Here, is_ready: bool, kind_of: impl Fn(u64) -> Option<SpanKind>) {
         let operation = here.span(0);
-        if operation == 0 {
+        if operation == 0 || threads::is_own() {
             return;
         }
         let new = here.operation.get();
