@@ -92,6 +92,7 @@ pub trait Skill: Send + Sync + 'static {
     }
 
     /// The scripts that say what is wrong, in its readings and those of others: see [`checks`](crate::checks).
+    #[must_use]
     fn checks() -> &'static [Check] {
         &[]
     }

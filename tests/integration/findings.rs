@@ -112,7 +112,7 @@ fn every_shipped_check_is_evaluated_or_says_why_not() {
     assert_eq!(report["defects"], json!([]), "{report:#}");
     let checks = service.get("/checks").json().as_array().unwrap().len();
     let not_checked = report["not_checked"].as_array().unwrap();
-    assert_eq!(report["checked_count"].as_u64().unwrap() as usize + not_checked.len(), checks, "{report:#}");
+    assert_eq!(report["checked_count"].as_u64().unwrap() + not_checked.len() as u64, checks as u64, "{report:#}");
     assert!(not_checked.iter().all(|missing| !missing["because"].as_str().unwrap().is_empty()));
     let panics = not_checked.iter().find(|missing| missing["check"] == "panic_loop").unwrap();
     assert!(panics["because"].as_str().unwrap().contains("record_panics"), "{panics}");

@@ -82,7 +82,8 @@ pub struct AwaitingRow {
 pub struct TreeFrame {
     /// How deep it is; 0 is outermost.
     pub depth: u32,
-    /// The function's path: `"shop::cart::reserve::{{closure}}"`, for the body of an async function.
+    /// The function's path: `"shop::cart::reserve::{{closure}}"`, for the body of an async function. Of one that a release
+    /// build inlines only the last part is known, `"{async_fn#0}"`: go by the place.
     pub function: String,
     /// The line that awaits or calls: `"src/cart.rs:41"`; null without line tables.
     pub place: Option<String>,
