@@ -19,6 +19,9 @@ pub const MAX_INVESTIGATIONS: usize = 16;
 /// Of how many investigations the capture is kept, the newest. Each takes as much memory as its file.
 pub const MAX_CAPTURES: usize = 2;
 
+/// How long one check may take, and each of its facts. More lets heavy ones finish on a busy machine; less answers sooner.
+pub const CHECK_WALL: Duration = Duration::from_secs(2);
+
 /// The longest reason that is kept; what is longer is cut.
 pub const MAX_REASON_BYTES: usize = 1_000;
 
@@ -83,7 +86,9 @@ impl Entry {
 
 impl Investigations {
     pub(crate) fn new(checks: Checks) -> Self {
-        Self { checks, sandbox: Sandbox::new(Limits::default()), kept: Mutex::default() }
+        let mut limits = Limits::default();
+        limits.wall = CHECK_WALL;
+        Self { checks, sandbox: Sandbox::new(limits), kept: Mutex::default() }
     }
 
     /// Runs all checks over `capture`; nothing is kept.

@@ -263,6 +263,7 @@ impl Skill for HeapSkill {
                 Check::new("fragmentation_place", include_str!("checks/fragmentation_place.star")),
                 Check::new("heap_leak", include_str!("checks/heap_leak.star")),
                 Check::new("heap_leak_place", include_str!("checks/heap_leak_place.star")),
+                Check::new("queue_growth", include_str!("checks/queue_growth.star")),
             ]
         }
     }

@@ -123,9 +123,11 @@ impl Examination {
     }
 
     fn check(&self, check: &Parsed, capture: &Arc<Capture>, started: Instant) -> Result<Vec<Finding>, Trouble> {
-        let registry = capture.registry();
-        if let Some(absent) = check.skills.iter().find(|name| registry.get(name).is_err()) {
-            return Err(Trouble::Missing(format!("there is no skill `{absent}` here")));
+        for name in &check.skills {
+            if capture.registry().get(name).is_err() {
+                return Err(Trouble::Missing(format!("there is no skill `{name}` here")));
+            }
+            capture.state(name).map_err(|reason| Trouble::Missing(format!("`{name}` cannot be read: {reason}")))?;
         }
         let outcome = loop {
             match self.sandbox.run(&check.script, Arc::clone(capture)) {

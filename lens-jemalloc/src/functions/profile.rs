@@ -52,6 +52,9 @@ pub struct ProfileRow {
     pub place: Option<String>,
     /// The function that the line is in.
     pub function: Option<String>,
+    /// What the line called, in which most of it was allocated: `alloc::vec::from_elem`,
+    /// `tokio::sync::mpsc::unbounded::UnboundedSender<T>::send`. Absent where the line itself allocates.
+    pub called: Option<String>,
     /// Bytes that are alive.
     pub live_bytes: u64,
     /// Allocations that are alive.
@@ -139,6 +142,7 @@ fn row(profile: &HeapProfile, site: &Site<'_>, live: u64) -> ProfileRow {
     ProfileRow {
         place: site.frame.and_then(|frame| frame.place.clone()),
         function: site.frame.map(|frame| frame.function.clone()),
+        called: called(profile, site),
         live_bytes: site.live.bytes,
         live_count: site.live.count,
         live_ratio: share(site.live.bytes, live),
@@ -148,6 +152,13 @@ fn row(profile: &HeapProfile, site: &Site<'_>, live: u64) -> ProfileRow {
         error_ratio: (site.sample_count > 0).then(|| (site.sample_count as f64).sqrt().recip()),
         stack: shown(profile, site.largest),
     }
+}
+
+/// The frame inside the site's own in the stack that holds most.
+fn called(profile: &HeapProfile, site: &Site<'_>) -> Option<String> {
+    let own = site.frame?;
+    let inside = profile.frames_of(site.largest).take_while(|frame| *frame != own).last();
+    inside.map(|frame| frame.function.clone())
 }
 
 /// The frames of a stack that tell something.

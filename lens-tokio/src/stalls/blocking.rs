@@ -12,8 +12,8 @@ use super::rows::own_frame;
 use crate::stack::{Frame, Resolved, StackReader, Symbolizer};
 use crate::threads;
 
-/// The most threads whose stacks are taken at once, at up to 100 µs each.
-pub const MAX_LOOKED_AT: usize = 64;
+/// The most threads whose stacks are taken at once, at up to 100 µs each: enough to see what most of a pool waits in.
+pub const MAX_LOOKED_AT: usize = 24;
 
 /// How long is waited for the functions of the stacks.
 const SYMBOLS: Duration = Duration::from_millis(200);
