@@ -200,9 +200,7 @@ fn stated(value: Value) -> Result<Vec<Stated>, Trouble> {
 
 fn trouble(error: QueryError) -> Trouble {
     match error.kind {
-        QueryErrorKind::Unavailable => Trouble::Missing(
-            error.help.map_or_else(|| error.message.clone(), |fix| format!("{}: {fix}", error.message)),
-        ),
+        QueryErrorKind::Unavailable => Trouble::Missing(error.message),
         // A series that was never recorded: what would record it is not there.
         QueryErrorKind::NotFound if error.message.starts_with("there is no series") => Trouble::Missing(error.message),
         QueryErrorKind::Limit => {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lens_core::{OrUnavailable, Reading};
+use lens_core::{OrUnavailable, Reading, Unavailable};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -15,8 +15,8 @@ use crate::threads;
 /// The most threads whose stacks are taken at once, at up to 100 µs each: enough to see what most of a pool waits in.
 pub const MAX_LOOKED_AT: usize = 24;
 
-/// How long is waited for the functions of the stacks.
-const SYMBOLS: Duration = Duration::from_millis(200);
+/// How long is waited for the functions of the stacks; those that are known by then are kept for the next time.
+const SYMBOLS: Duration = Duration::from_millis(600);
 
 /// A thread of a blocking pool that waits in a call.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -50,6 +50,11 @@ pub(super) fn look(symbolizer: &Symbolizer) -> Reading<Vec<BlockingThreadRow>> {
     }
     let stacks: Vec<Arc<Resolved>> = looked.iter().map(|(.., stack)| Arc::clone(stack)).collect();
     symbolizer.wait(&stacks, SYMBOLS);
+    if stacks.iter().any(|stack| stack.frames().is_none()) {
+        return Err(Unavailable::NotYet {
+            until: "the functions of the stacks are found, some seconds, and ask again".into(),
+        });
+    }
     Ok(looked.into_iter().filter_map(|(tid, thread, stack)| row(tid, thread, &stack)).collect())
 }
 

@@ -1,5 +1,7 @@
 //! What lens says about the service, compared with the truth of a fault.
 
+#[cfg(tokio_unstable)]
+mod findings;
 mod heap;
 mod logs;
 #[cfg(tokio_unstable)]
