@@ -11,16 +11,26 @@ use off as chosen;
 #[cfg(feature = "heap")]
 use on as chosen;
 
+pub use chosen::{Allocations, TrackAllocations, Tracked, track_allocations};
 pub(crate) use chosen::{Heap, count_task_bytes};
 #[cfg(feature = "http")]
 pub(crate) use chosen::{draw, read};
 
+#[cfg(not(feature = "dhat"))]
+use lens_core::{About, Error, RegistryBuilder};
 use lens_core::{Timestamp, Unavailable};
 
 /// Sampling that is on as long as this lives.
 pub(crate) trait Held: Send {
     /// Lets it go on until its time is over.
     fn keep(self: Box<Self>);
+}
+
+/// Adds the name of the skill `dhat`.
+#[cfg(not(feature = "dhat"))]
+fn without_dhat(registry: &mut RegistryBuilder) -> Result<(), Error> {
+    let about = About::new("dhat", "dhat", "Every allocation, as the allocator `dhat` counts: for development.");
+    registry.absent(about, Unavailable::FeatureOff { feature: "dhat".into() }).map(drop)
 }
 
 /// Why allocations are not sampled now.

@@ -25,13 +25,15 @@ mod table;
 pub use builder::{Builder, DEFAULT_ADDRESS, TOKEN_VARIABLE};
 pub use error::Error;
 pub use handle::Lens;
-pub use heap::SampleHeapError;
+pub use heap::{Allocations, SampleHeapError, TrackAllocations, Tracked, track_allocations};
 pub use investigations::{CHECK_WALL, MAX_CAPTURES, MAX_INVESTIGATIONS, MAX_REASON_BYTES};
 pub use lens_core::{
     About, Answer, CallError, Capture, Cause, Cell, Check, Fact, Finding, Functions, Insight, Metric, MetricKind,
     Metrics, OrUnavailable, Reading, Registry, Report, Series, Severity, Skill, Source, SourceStatus, Span, Store,
     Table, Timestamp, Unavailable, Unit, View, checks, evidence, sandbox, skill,
 };
+#[cfg(feature = "dhat")]
+pub use lens_jemalloc::dhat;
 #[cfg(feature = "heap")]
 pub use lens_jemalloc::heap_profiles;
 #[cfg(feature = "waits")]

@@ -6,6 +6,8 @@
 
 mod breakdown;
 pub mod config;
+#[cfg(feature = "dhat")]
+pub mod dhat;
 pub mod diagnose;
 #[expect(unsafe_code, reason = "reads jemalloc through its C interface; each block names the promise that it leans on")]
 mod ffi;

@@ -1,6 +1,8 @@
 //! The heap without the feature `heap`: everything says how to get it. Separate because it is one of two that have the same
 //! names.
 
+mod track;
+
 use std::time::Duration;
 
 use lens_core::{About, Error, RegistryBuilder, Unavailable};
@@ -11,6 +13,8 @@ use lens_core::{Capture, Reading};
 use super::Drawing;
 use super::{Held, SampleHeapError};
 
+pub use track::{Allocations, TrackAllocations, Tracked, track_allocations};
+
 /// Nothing.
 #[derive(Clone, Debug)]
 pub(crate) struct Heap(());
@@ -19,6 +23,7 @@ impl Heap {
     /// Adds the name of the skill.
     pub(crate) fn add(registry: &mut RegistryBuilder, _asks_glibc: bool) -> Result<Self, Error> {
         registry.absent(About::new("heap", "Heap", "What jemalloc tells about the heap."), off())?;
+        super::without_dhat(registry)?;
         Ok(Self(()))
     }
 

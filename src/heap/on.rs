@@ -15,6 +15,8 @@ use lens_jemalloc::{HeapProfiler, HeapSkill};
 use lens_tokio::CountersOfThread;
 use lens_tokio::stack::LoadedFiles;
 
+pub use lens_jemalloc::{Allocations, TrackAllocations, Tracked, track_allocations};
+
 #[cfg(feature = "http")]
 use super::Drawing;
 use super::{Held, SampleHeapError};
@@ -30,6 +32,7 @@ impl Heap {
         let heap = if asks_glibc { heap.ask_glibc() } else { heap };
         let profiler = heap.profiler();
         registry.skill(heap)?;
+        add_dhat(registry)?;
         Ok(Self(profiler))
     }
 
@@ -47,6 +50,16 @@ impl Heap {
     pub(crate) fn stop(&self) -> bool {
         self.0.stop()
     }
+}
+
+#[cfg(feature = "dhat")]
+fn add_dhat(registry: &mut RegistryBuilder) -> Result<(), Error> {
+    registry.skill(lens_jemalloc::dhat::DhatSkill).map(drop)
+}
+
+#[cfg(not(feature = "dhat"))]
+fn add_dhat(registry: &mut RegistryBuilder) -> Result<(), Error> {
+    super::without_dhat(registry)
 }
 
 /// Has the bytes counted that tasks allocate and free.

@@ -1,0 +1,47 @@
+//! A future whose bytes nobody counts. Separate because it has the names of the one that lens-jemalloc has.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use lens_core::{Reading, Unavailable};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What was allocated and freed while a future was polled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Allocations {
+    /// Bytes that were allocated.
+    pub allocated_bytes: u64,
+    /// Bytes that were freed, whoever allocated them.
+    pub deallocated_bytes: u64,
+    /// How often it was polled.
+    pub poll_count: u64,
+}
+
+/// The output of a future, and what it allocated.
+#[derive(Clone, Debug)]
+pub struct Tracked<T> {
+    /// The future's output.
+    pub output: T,
+    /// Why it is not known what it allocated: the feature `heap` of lens is off.
+    pub allocations: Reading<Allocations>,
+}
+
+/// See [`track_allocations`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless they are polled"]
+pub struct TrackAllocations<F>(Pin<Box<F>>);
+
+/// Counts what `future` allocates, where the feature `heap` of lens is on.
+pub fn track_allocations<F: Future>(future: F) -> TrackAllocations<F> {
+    TrackAllocations(Box::pin(future))
+}
+
+impl<F: Future> Future for TrackAllocations<F> {
+    type Output = Tracked<F::Output>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let allocations = Err(Unavailable::FeatureOff { feature: "heap".into() });
+        self.0.as_mut().poll(context).map(|output| Tracked { output, allocations })
+    }
+}
