@@ -147,7 +147,7 @@ impl Skill for TasksSkill {
                 "bytes that tasks and spawn sites allocate and free in their polls, since lens was started; those of \
                  spawn_blocking, of a LocalSet's tasks and of the future of block_on are nobody's: wrap that in \
                  lens::track_allocations",
-                "1 ns a poll, and 5 ns more for one that allocates",
+                "two loads at a poll's start and two at its end",
             )
             .when(&reading().and_then(|()| bytes::reading())),
         ]

@@ -63,7 +63,8 @@ impl Service {
         let mut value = Value::Null;
         until(&format!("{script} has a value"), || {
             let reply = self.ask("POST", "/query", script);
-            let is_early = reply.text().contains("ask again");
+            // Lines are looked up, or the machine is slow: neither is what these tests are about.
+            let is_early = ["ask again", "did not end within"].iter().any(|early| reply.text().contains(early));
             assert!(is_early || reply.status == 200, "{script}: {}", reply.text());
             value = reply.json()["value"].clone();
             !is_early
@@ -128,7 +129,7 @@ fn names() -> Held {
 }
 
 pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while !is_so() {
         assert!(Instant::now() < deadline, "waited in vain until {what}");
         std::thread::sleep(Duration::from_millis(20));

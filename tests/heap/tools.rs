@@ -33,6 +33,8 @@ fn go_tool_pprof_names_the_lines_in_order_with_their_bytes() {
     let service = Service::start();
     service.sample(60);
     let held: Vec<Held> = HOLDERS.iter().map(|holder| (holder.hold)()).collect();
+    // Until its functions are found.
+    service.query("heap.profile()");
     let profile = service.get("/pprof/heap");
     assert_eq!(profile.status, 200, "{}", profile.text());
     service.stop();

@@ -43,40 +43,53 @@ impl StartOptions {
 #[macro_export]
 macro_rules! heap_profiles {
     () => {
-        $crate::heap_profiles!("");
+        $crate::heap_profiles!(@set $crate::__profile_options!());
     };
     ($more:literal) => {
+        $crate::heap_profiles!(@set $crate::__profile_options!($more));
+    };
+    (@set $options:expr) => {
         const _: () = {
             // A name that is already taken is an error of the linker: no two parts of a binary set options.
             #[unsafe(export_name = "_rjem_malloc_conf")]
-            static OPTIONS: $crate::StartOptions = $crate::StartOptions::new($crate::__profile_options!($more));
+            static OPTIONS: $crate::StartOptions = $crate::StartOptions::new($options);
         };
     };
 }
 
+/// jemalloc's options, with those that profiles need.
 #[doc(hidden)]
 #[cfg(feature = "profiling")]
 #[macro_export]
 macro_rules! __profile_options {
+    () => {
+        $crate::__options!("prof:true,prof_active:false,lg_prof_sample:19")
+    };
     ($more:literal) => {
-        const {
-            match ::core::ffi::CStr::from_bytes_with_nul(
-                concat!("prof:true,prof_active:false,lg_prof_sample:19,", $more, "\0").as_bytes(),
-            ) {
-                Ok(options) => options,
-                Err(_) => panic!("options have no zero in them"),
-            }
-        }
+        // The later ones win, and there must be no comma at the end.
+        $crate::__options!("prof:true,prof_active:false,lg_prof_sample:19,", $more)
     };
 }
 
+/// jemalloc's options without profiles, which it would complain about.
 #[doc(hidden)]
 #[cfg(not(feature = "profiling"))]
 #[macro_export]
 macro_rules! __profile_options {
+    () => {
+        c""
+    };
     ($more:literal) => {
+        $crate::__options!($more)
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __options {
+    ($($part:literal),*) => {
         const {
-            match ::core::ffi::CStr::from_bytes_with_nul(concat!($more, "\0").as_bytes()) {
+            match ::core::ffi::CStr::from_bytes_with_nul(concat!($($part,)* "\0").as_bytes()) {
                 Ok(options) => options,
                 Err(_) => panic!("options have no zero in them"),
             }

@@ -26,7 +26,7 @@ pub const MAX_STACKS: usize = 4096;
 pub const MAX_BASE_STACKS: usize = MAX_STACKS;
 
 /// How long the reader of a profile waits for functions that are not known yet. A query has a second in all.
-const FUNCTIONS_DEADLINE: Duration = Duration::from_millis(500);
+const FUNCTIONS_DEADLINE: Duration = Duration::from_millis(250);
 
 /// Reads heap profiles and switches the sampling that they need. A clone is the same one; sampling that it switched on
 /// ends with the last one.
@@ -143,7 +143,7 @@ impl HeapProfiler {
     ///
     /// # Errors
     ///
-    /// There are no profiles here, nothing was sampled yet, jemalloc refused, or it takes longer than half a second to find
+    /// There are no profiles here, nothing was sampled yet, jemalloc refused, or it takes longer than a quarter of a second to find
     /// the functions of new stacks: they are there when it is asked again.
     pub fn read(&self) -> Reading<HeapProfile> {
         let sampling = self.sampling()?;
