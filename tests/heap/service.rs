@@ -64,7 +64,9 @@ impl Service {
         until(&format!("{script} has a value"), || {
             let reply = self.ask("POST", "/query", script);
             // Lines are looked up, or the machine is slow: neither is what these tests are about.
-            let is_early = ["ask again", "did not end within"].iter().any(|early| reply.text().contains(early));
+            let is_early = ["ask again", "did not end within", "has not answered"]
+                .iter()
+                .any(|early| reply.text().contains(early));
             assert!(is_early || reply.status == 200, "{script}: {}", reply.text());
             value = reply.json()["value"].clone();
             !is_early

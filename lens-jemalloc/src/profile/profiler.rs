@@ -107,10 +107,10 @@ impl HeapProfiler {
     /// It is on already, `length` is none or more than [`MAX_SAMPLING`](super::MAX_SAMPLING), or there are no profiles here.
     pub fn sample(&self, length: Duration) -> Result<Sampled, StartError> {
         self.availability()?;
-        let mut memory = self.lock();
         let ends = self.0.switch.start(length)?;
         let sampled = Sampled { profiler: self.clone(), ends };
-        memory.set_base(&dump()?);
+        let dump = dump()?;
+        self.lock().set_base(&dump);
         Ok(sampled)
     }
 
@@ -152,8 +152,9 @@ impl HeapProfiler {
                 how: "nothing was sampled yet: `POST /debug/lens/pprof/heap?seconds=60` samples for a minute".into(),
             });
         }
-        let mut memory = self.lock();
+        // Outside of the lock: whoever asks what lens keeps must not wait for a profile.
         let dump = dump()?;
+        let mut memory = self.lock();
         if memory.base_at.is_none() {
             memory.set_base(&dump);
         }

@@ -11,7 +11,7 @@ fn profile(service: &Service, arguments: &str) -> Value {
     until("the functions of the profile are found", || {
         let answer = service.lens("POST", "/debug/lens/query", &script);
         let said = answer.body.to_string();
-        let is_early = ["ask again", "did not end within"].iter().any(|early| said.contains(early));
+        let is_early = ["ask again", "did not end within", "has not answered"].iter().any(|early| said.contains(early));
         assert!(is_early || answer.status == 200, "{answer:?}");
         (!is_early).then(|| answer.body["value"].clone())
     })
