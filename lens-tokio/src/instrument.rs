@@ -5,7 +5,7 @@ mod builders;
 #[allow(dead_code, reason = "stable tokio has no task hooks, which are what counts")]
 pub(crate) mod bytes;
 mod local;
-mod name;
+pub(crate) mod name;
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::table::Table;
 
 pub(crate) use builders::{BUILDERS, BuilderNumber};
 pub(crate) use local::with_slot;
-pub(crate) use name::{take_name, with_name};
+pub(crate) use name::with_name;
 
 /// The table of this process: hooks refer to it for ever, so it is neither counted nor freed. What it holds grows from
 /// nothing.

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use lens_core::Reading;
 use tokio::runtime::TaskMeta;
 
-use crate::instrument::{self, BuilderNumber, TABLE, bytes, number_of, with_slot};
+use crate::instrument::name::take_name;
+use crate::instrument::{BuilderNumber, TABLE, bytes, number_of, with_slot};
 use crate::table::sites::Site;
 
 /// A hook of a task.
@@ -65,7 +66,7 @@ pub(crate) fn reading() -> Reading<()> {
 fn spawned(task: &TaskMeta<'_>, number: BuilderNumber) {
     // Inside this hook, and this one only, the current task is the one that spawns.
     let parent = tokio::task::try_id().map_or(0, |id| number_of(&id));
-    let site = Site { place: task.spawned_at(), name: instrument::take_name() };
+    let site = Site { place: task.spawned_at(), name: take_name() };
     with_slot(|slot| {
         bytes::uncounted(slot, || TABLE.spawned(slot, number_of(&task.id()), parent, &site, number.0));
     });
