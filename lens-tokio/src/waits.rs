@@ -230,7 +230,8 @@ impl Skill for WaitsSkill {
         let mut source = Source::live(
             "tokio's tracing events",
             "who waits for which lock, semaphore, channel or timer, and who holds it",
-            "1 µs for a lock and unlock, 0.1 µs for a poll, 0.7 µs for a spawn; 0.1 µs for a lock when switched off",
+            "0.6 µs for a lock and unlock, 30 ns for a poll, 0.4 µs for a spawn, beside tokio's own tracing: 0.1 µs for a \
+             lock, also while it is switched off",
         );
         source.status = self.waits.inner.status();
         vec![source]

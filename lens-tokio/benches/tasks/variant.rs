@@ -23,12 +23,14 @@ pub(crate) enum Variant {
     Lens,
     /// lens's hooks without a lens that was started.
     LensUnstarted,
+    /// lens, each task spawned with its own `spawn`: with the feature `trees`, it can be asked where it waits.
+    LensSpawn,
     /// tokio-metrics, each task instrumented.
     TaskMonitor,
 }
 
-pub(crate) const ALL: [Variant; 5] =
-    [Variant::Plain, Variant::Hooks, Variant::Lens, Variant::LensUnstarted, Variant::TaskMonitor];
+pub(crate) const ALL: [Variant; 6] =
+    [Variant::Plain, Variant::Hooks, Variant::Lens, Variant::LensUnstarted, Variant::LensSpawn, Variant::TaskMonitor];
 
 impl Flavor {
     pub(crate) fn name(self) -> &'static str {
@@ -46,6 +48,7 @@ impl Variant {
             Self::Hooks => "empty hooks",
             Self::Lens => "lens",
             Self::LensUnstarted => "lens, not started",
+            Self::LensSpawn => "lens::spawn",
             Self::TaskMonitor => "TaskMonitor",
         }
     }
@@ -68,9 +71,10 @@ impl Variant {
                 builder.on_task_spawn(|_| ()).on_before_task_poll(|_| ());
                 builder.on_after_task_poll(|_| ()).on_task_terminate(|_| ());
             }
-            Self::Lens => {
+            Self::Lens | Self::LensSpawn => {
                 lens_tokio::instrument(&mut builder);
                 beside.ticking = Some(Ticking::start());
+                beside.is_named = self == Self::LensSpawn;
             }
             Self::LensUnstarted => {
                 lens_tokio::instrument(&mut builder);
@@ -84,6 +88,8 @@ impl Variant {
 #[derive(Default)]
 pub(crate) struct Beside {
     pub(crate) monitor: Option<TaskMonitor>,
+    /// Whether tasks are spawned with lens's own `spawn`.
+    pub(crate) is_named: bool,
     ticking: Option<Ticking>,
 }
 

@@ -51,6 +51,7 @@ where
 {
     match &beside.monitor {
         Some(monitor) => tokio::spawn(monitor.instrument(future)),
+        None if beside.is_named => lens_tokio::spawn("bench", future),
         None => tokio::spawn(future),
     }
 }
