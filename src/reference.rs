@@ -123,6 +123,9 @@ impl SkillFunction {
             _ => {}
         }
         let _ = writeln!(text, "  example: {}", reference.example);
+        if let Some(effect) = &reference.effect {
+            let _ = writeln!(text, "  acts on the service: {effect}");
+        }
     }
 }
 

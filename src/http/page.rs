@@ -162,6 +162,7 @@ fn described(reference: &FunctionReference, signature: &str, href: Option<&str>,
             dl { @for parameter in &reference.parameters { dt { code { (parameter.name) } } dd { (parameter.doc) } } }
         }
         p.quiet { "example: " code { (reference.example) } }
+        @if let Some(effect) = &reference.effect { p.quiet { "acts on the service: " (effect) } }
         @if !fields.is_empty() {
             details { summary { (fields.len()) " fields" } (field_table(fields)) }
         }

@@ -76,6 +76,9 @@ fn the_reference_is_text_for_a_terminal_and_a_page_for_a_browser() {
     ] {
         assert!(text.body.contains(part), "{part:?} is not in\n{}", text.body);
     }
+    // Whoever acts on the service says how, in both.
+    let effect = "acts on the service: wakes each task that can be asked, which is then polled two more times";
+    assert!(text.body.contains(effect), "{}", text.body);
     let page = service.get_with("/reference", &[("accept", "text/html")]);
     assert!(page.body.contains("id=\"runtime.workers\"") && page.body.contains("</html>"));
 }

@@ -12,7 +12,7 @@ use lens_core::Store;
 use super::Leaves;
 use crate::instrument::number_of;
 
-/// The most tasks that can be asked where they wait: those that came first. A task takes about 200 bytes.
+/// The most tasks that can be asked where they wait: those that came first. A task takes about 130 bytes.
 pub const MAX_TRACED: usize = 65_536;
 
 const SHARDS: usize = 32;
