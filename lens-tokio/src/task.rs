@@ -15,8 +15,8 @@ use crate::trees::Traced;
 /// with a group, `"checkout/mailer"`, is counted in `tasks.groups()`. With the feature `trees` and `--cfg tokio_unstable`,
 /// `tasks.awaiting()` shows where the task is suspended.
 ///
-/// Cost: the name next to nothing. With `trees` 75 ns a spawn: an allocation of 100 bytes and a short lock at the first poll and
-/// at the end, a load at every further poll.
+/// Cost: the name next to nothing. With `trees` 75 ns a spawn: an allocation of 100 bytes, and a short lock at the first
+/// poll and at the end; a load at every further poll.
 ///
 /// # Panics
 ///
