@@ -238,7 +238,7 @@ fn being_asked_all_the_time_changes_nothing_of_what_tasks_do() {
     let is_over = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     // Is there to answer, however fast the others are.
-    let last = runtime.spawn(async { lens_tokio::spawn("busy/last", reserve()) });
+    let last = lens_tokio::task::named("busy/last").spawn_on(reserve(), runtime.handle());
     let asker = std::thread::spawn({
         let is_over = Arc::clone(&is_over);
         move || {
@@ -285,7 +285,7 @@ fn being_asked_all_the_time_changes_nothing_of_what_tasks_do() {
     });
     is_over.store(true, Ordering::Relaxed);
     assert!(asker.join().unwrap() > 0, "somebody answered");
-    runtime.block_on(last).unwrap().abort();
+    last.abort();
     assert_eq!(sum.load(Ordering::Relaxed), TASKS * ROUNDS as usize);
 }
 
