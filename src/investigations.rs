@@ -22,6 +22,9 @@ pub const MAX_CAPTURES: usize = 2;
 /// How long one check may take, and each of its facts. More lets heavy ones finish on a busy machine; less answers sooner.
 pub const CHECK_WALL: Duration = Duration::from_secs(2);
 
+/// How long all checks may take for `findings`, whose caller waits; what is found until then is answered.
+pub const FINDINGS_DEADLINE: Duration = Duration::from_secs(5);
+
 /// The longest reason that is kept; what is longer is cut.
 pub const MAX_REASON_BYTES: usize = 1_000;
 
@@ -93,7 +96,9 @@ impl Investigations {
 
     /// Runs all checks over `capture`; nothing is kept.
     pub(crate) fn examine(&self, capture: &Arc<Capture>) -> Report {
-        Examination::new(&self.sandbox).run(&self.checks, capture, None)
+        let mut examination = Examination::new(&self.sandbox);
+        examination.deadline = FINDINGS_DEADLINE;
+        examination.run(&self.checks, capture, None)
     }
 
     /// Runs all checks over a capture of now, and keeps the report and the capture. The caller waits.

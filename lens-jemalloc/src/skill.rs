@@ -258,7 +258,6 @@ impl Skill for HeapSkill {
     fn checks() -> &'static [Check] {
         const {
             &[
-                Check::new("alloc_churn", include_str!("checks/alloc_churn.star")),
                 Check::new("fragmentation", include_str!("checks/fragmentation.star")),
                 Check::new("fragmentation_place", include_str!("checks/fragmentation_place.star")),
                 Check::new("heap_leak", include_str!("checks/heap_leak.star")),

@@ -187,6 +187,7 @@ impl Skill for TasksSkill {
     fn checks() -> &'static [Check] {
         const {
             &[
+                Check::new("alloc_churn", include_str!("tasks/checks/alloc_churn.star")),
                 Check::new("busy_loop", include_str!("tasks/checks/busy_loop.star")),
                 Check::new("retry_storm", include_str!("tasks/checks/retry_storm.star")),
                 Check::new("task_leak", include_str!("tasks/checks/task_leak.star")),

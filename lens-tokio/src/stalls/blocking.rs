@@ -13,10 +13,10 @@ use crate::stack::{Frame, Resolved, StackReader, Symbolizer};
 use crate::threads;
 
 /// The most threads whose stacks are taken at once, at up to 100 µs each: enough to see what most of a pool waits in.
-pub const MAX_LOOKED_AT: usize = 24;
+pub const MAX_LOOKED_AT: usize = 12;
 
 /// How long is waited for the functions of the stacks; those that are known by then are kept for the next time.
-const SYMBOLS: Duration = Duration::from_millis(600);
+const SYMBOLS: Duration = Duration::from_millis(300);
 
 /// A thread of a blocking pool that waits in a call.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]

@@ -43,7 +43,7 @@ pub(super) fn add(to: Functions<StallsState>) -> Functions<StallsState> {
     )
     .rows(
         "blocking_threads",
-        "Threads of blocking pools that wait in a call, and where: stacks are taken when it is asked, of at most 24.",
+        "Threads of blocking pools that wait in a call, and where: stacks are taken when it is asked, of at most 12.",
         "stalls.blocking_threads()",
         |state, NoArguments {}| match state.blocking.get() {
             Ok(rows) => Ok(rows.clone()),

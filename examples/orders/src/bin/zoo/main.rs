@@ -19,8 +19,7 @@ use plan::Plan;
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-// Also counts what was allocated and freed again, which a service that wants to know its churn switches on.
-lens::heap_profiles!("prof_accum:true");
+lens::heap_profiles!();
 
 /// What makes this program the service under test instead.
 const SERVICE: &str = "--service";
