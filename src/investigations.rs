@@ -8,6 +8,7 @@ use std::time::Duration;
 use lens_core::checks::{Cancel, Checks, Examination};
 use lens_core::sandbox::{Limits, Sandbox};
 use lens_core::{Capture, Recorder, Registry, Report, Store, Timestamp};
+#[cfg(feature = "http")]
 use serde::Serialize;
 
 #[cfg(feature = "http")]
@@ -49,9 +50,12 @@ struct Kept {
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     pub(crate) id: String,
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only HTTP shows it"))]
     pub(crate) reason: Option<String>,
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only HTTP shows it"))]
     pub(crate) started_at: Timestamp,
     /// `None` while it runs.
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only HTTP shows it"))]
     pub(crate) report: Option<Arc<Report>>,
     /// The capture as a file, while it is kept.
     pub(crate) file: Option<Arc<[u8]>>,
@@ -60,6 +64,7 @@ pub(crate) struct Entry {
 }
 
 /// An investigation in a list.
+#[cfg(feature = "http")]
 #[derive(Serialize)]
 pub(crate) struct Summary {
     pub(crate) id: String,
@@ -73,6 +78,7 @@ pub(crate) struct Summary {
     pub(crate) has_capture: bool,
 }
 
+#[cfg(feature = "http")]
 impl Entry {
     pub(crate) fn summary(&self) -> Summary {
         let report = self.report.as_ref();
@@ -181,7 +187,7 @@ fn some(mut reason: String) -> Option<String> {
 }
 
 /// How long an investigation may take that somebody starts.
-#[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only HTTP starts investigations in the background"))]
+#[cfg(feature = "http")]
 pub(crate) const MAX_DEADLINE: Duration = Duration::from_secs(60);
 
 #[cfg(feature = "http")]
