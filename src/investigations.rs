@@ -55,7 +55,6 @@ pub(crate) struct Entry {
     #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only HTTP shows it"))]
     pub(crate) started_at: Timestamp,
     /// `None` while it runs.
-    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only HTTP shows it"))]
     pub(crate) report: Option<Arc<Report>>,
     /// The capture as a file, while it is kept.
     pub(crate) file: Option<Arc<[u8]>>,
