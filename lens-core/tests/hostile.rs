@@ -5,6 +5,8 @@
 
 #[path = "hostile/corpus.rs"]
 mod corpus;
+#[path = "hostile/further.rs"]
+mod further;
 #[path = "hostile/service.rs"]
 mod service;
 
@@ -26,14 +28,14 @@ fn limits() -> Limits {
 #[test]
 fn no_script_hurts_the_process() {
     let chosen = std::env::var("LENS_HOSTILE").unwrap_or_default();
+    let all = || corpus::all().into_iter().chain(further::all());
     let scripts: Vec<corpus::Script> = match chosen.as_str() {
         "" => {
-            let all = corpus::all();
-            let step = all.len() / SOME + 1;
-            all.into_iter().step_by(step).collect()
+            let step = all().count() / SOME + 1;
+            all().step_by(step).collect()
         }
-        "all" => corpus::all(),
-        name => corpus::all().into_iter().filter(|script| script.name.starts_with(name)).collect(),
+        "all" => all().collect(),
+        name => all().filter(|script| script.name.starts_with(name)).collect(),
     };
     assert!(!scripts.is_empty(), "there is such a script");
     let queue = Mutex::new(scripts.into_iter());
