@@ -64,6 +64,12 @@ impl Capture {
         Self { id: new_id(at), at, registry: Arc::clone(registry), skills, history, is_live: true }
     }
 
+    /// A capture that is in another process: its skills and its history ask there.
+    pub(crate) fn remote(at: Timestamp, registry: Arc<Registry>, history: Arc<dyn History>) -> Self {
+        let skills = registry.names().map(|name| (name.to_owned(), OnceLock::new())).collect();
+        Self { id: new_id(at), at, registry, skills, history, is_live: true }
+    }
+
     /// What tells it from every other capture; a saved one keeps it.
     #[must_use]
     pub fn id(&self) -> &str {

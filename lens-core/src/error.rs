@@ -2,6 +2,8 @@
 
 use std::io;
 
+use serde::{Deserialize, Serialize};
+
 use crate::reading::Unavailable;
 
 /// A capture, a registry or a file that cannot be used.
@@ -72,6 +74,12 @@ pub enum Error {
         /// The limit.
         limit_bytes: u64,
     },
+    /// Queries cannot run in processes of their own.
+    #[error("queries cannot run in processes of their own: {reason}")]
+    NoWorker {
+        /// What is missing.
+        reason: &'static str,
+    },
     /// Reading or writing failed.
     #[error("reading or writing a capture failed")]
     Io(#[from] io::Error),
@@ -86,7 +94,8 @@ pub enum Error {
 }
 
 /// Why a function gave no answer.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum CallError {
     /// An argument is wrong; the message names it and says what it takes.

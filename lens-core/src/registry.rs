@@ -3,6 +3,7 @@
 
 mod erased;
 mod host;
+mod remote;
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ use crate::time::Timestamp;
 pub(crate) use erased::panic_message;
 use erased::{ErasedFunctions, TypedFunctions};
 use host::Host;
+pub(crate) use remote::Ask;
 
 /// How long a skill that may block has to collect its state, before it is reported as stuck.
 pub const COLLECT_DEADLINE: std::time::Duration = std::time::Duration::from_millis(500);
@@ -123,6 +125,18 @@ impl RegistryBuilder {
     /// The name is taken, or cannot be used in a query.
     pub fn absent(&mut self, about: About, reason: Unavailable) -> Result<&mut Self, Error> {
         self.insert(Entry { about, functions: Box::new(erased::NoFunctions), checks: &[], live: Err(reason) })
+    }
+
+    /// Adds a skill that lives in another process, which `ask` asks.
+    pub(crate) fn remote(
+        &mut self,
+        about: About,
+        functions: Vec<FunctionReference>,
+        ask: Arc<dyn remote::Ask>,
+    ) -> Result<&mut Self, Error> {
+        let live = Host::new(remote::Remote(about.clone()))?;
+        let functions = Box::new(remote::RemoteFunctions { functions, ask });
+        self.insert(Entry { about, functions, checks: &[], live: Ok(live) })
     }
 
     /// The registry of what was added.

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::CallError;
 
@@ -21,7 +21,7 @@ use crate::error::CallError;
 /// ```
 ///
 /// As JSON it has the fields `code`, `message`, `line`, `column`, `nearest`, `help` and `printed`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct QueryError {
     /// What went wrong, for programs.
@@ -45,7 +45,7 @@ pub struct QueryError {
 }
 
 /// A line of a script, and how much of it is meant.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Excerpt {
     /// The line.
     pub text: String,
@@ -95,6 +95,29 @@ impl QueryErrorKind {
             Self::Overloaded => "overloaded",
             Self::Internal => "internal",
         }
+    }
+}
+
+impl QueryErrorKind {
+    const ALL: [Self; 10] = [
+        Self::Syntax,
+        Self::UnknownName,
+        Self::Argument,
+        Self::NotFound,
+        Self::Unavailable,
+        Self::Limit,
+        Self::Runtime,
+        Self::Cancelled,
+        Self::Overloaded,
+        Self::Internal,
+    ];
+}
+
+impl<'de> Deserialize<'de> for QueryErrorKind {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let code = String::deserialize(deserializer)?;
+        let found = Self::ALL.into_iter().find(|kind| kind.code() == code);
+        found.ok_or_else(|| serde::de::Error::custom(format!("{code:?} is no code of an error")))
     }
 }
 

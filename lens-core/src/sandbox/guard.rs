@@ -62,6 +62,8 @@ pub(super) use check::check;
 use fault::Checked;
 use fstring::Plain;
 use meter::Meter;
+#[cfg(target_os = "linux")]
+pub(super) use meter::{cancelled, late};
 use rewrite::Rewritten;
 
 /// The error for a script that is longer than it may be.

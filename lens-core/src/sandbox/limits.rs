@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// 32 KiB. More lets longer scripts in and costs parsing time and memory; fewer refuses long reports.
 pub const DEFAULT_SOURCE_BYTES: usize = 32 << 10;
 
@@ -77,7 +79,7 @@ pub const MAX_CALL_DEPTH: usize = 1000;
 /// limits.wall = Duration::from_millis(200);
 /// assert_eq!(limits.heap_bytes, lens_core::sandbox::DEFAULT_HEAP_BYTES);
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Limits {
     /// The size of a script; [`DEFAULT_SOURCE_BYTES`].

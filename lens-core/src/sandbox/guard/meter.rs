@@ -18,7 +18,7 @@ use starlark::values::Heap;
 use super::fault::{Checked, Fault};
 use crate::capture::Capture;
 use crate::sandbox::Cost;
-use crate::sandbox::error::QueryErrorKind;
+use crate::sandbox::error::{QueryError, QueryErrorKind};
 use crate::sandbox::limits::Limits;
 
 /// How many steps pass between two looks at the clock.
@@ -39,6 +39,20 @@ pub(super) fn charge(bytes: usize) {
 #[inline]
 fn used(heap: &Heap) -> usize {
     heap.allocated_bytes().saturating_add(CHARGED.get())
+}
+
+/// The error for a query that nobody waits for any more.
+#[cold]
+pub(in crate::sandbox) fn cancelled() -> QueryError {
+    QueryError::new(QueryErrorKind::Cancelled, "the query was cancelled")
+}
+
+/// The error for a query that has used up its time.
+#[cold]
+pub(in crate::sandbox) fn late(limits: &Limits) -> QueryError {
+    let message = format!("the query took longer than its limit of {} ms (`wall`)", limits.wall.as_millis());
+    QueryError::new(QueryErrorKind::Limit, message)
+        .help("ask for less: filter or limit the rows first, and avoid loops within loops")
 }
 
 /// Values that a function of the guard holds while it works. They count as the query's memory until it is done: it may
@@ -160,14 +174,10 @@ impl Meter {
     pub(super) fn look(&self) -> Checked<()> {
         let limits = &self.limits;
         if self.is_cancelled.load(Ordering::Relaxed) {
-            return Err(Fault::new(QueryErrorKind::Cancelled, "the query was cancelled").into());
+            return Err(Fault(cancelled()).into());
         }
         if Instant::now() >= self.deadline {
-            return Err(Fault::limit(
-                format!("the query took longer than its limit of {} ms (`wall`)", limits.wall.as_millis()),
-                "ask for less: filter or limit the rows first, and avoid loops within loops",
-            )
-            .into());
+            return Err(Fault(late(limits)).into());
         }
         if self.steps.get() > limits.steps {
             return Err(Fault::limit(

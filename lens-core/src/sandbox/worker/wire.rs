@@ -1,0 +1,180 @@
+//! What the two processes say to each other. Separate because both sides must agree on it.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::answer::{Answer, Cell, Table};
+use crate::error::CallError;
+use crate::reading::Unavailable;
+use crate::recorder::Series;
+use crate::sandbox::error::{Excerpt, QueryError};
+use crate::sandbox::limits::Limits;
+use crate::signature::{Arguments, FunctionReference};
+use crate::skill::About;
+use crate::time::{Span, Timestamp};
+
+/// The longest message: more than any answer that fits a query's memory.
+pub(super) const MAX_MESSAGE_BYTES: usize = 512 << 20;
+
+/// The first message: all that the child is for.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Job {
+    pub(super) source: String,
+    pub(super) limits: Limits,
+    pub(super) at: Timestamp,
+    pub(super) skills: Vec<JobSkill>,
+}
+
+/// A skill that the script may ask.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct JobSkill {
+    pub(super) about: About,
+    pub(super) functions: Vec<FunctionReference>,
+    pub(super) absence: Option<Unavailable>,
+}
+
+/// What the child says.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Said {
+    Call { skill: String, function: String, positional: Vec<Value>, named: Vec<(String, Value)> },
+    Series { name: String, last: Span },
+    Done(Result<Given, Failed>),
+}
+
+/// What a query gave.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Given {
+    pub(super) value: Value,
+    pub(super) columns: Vec<String>,
+    pub(super) printed: Vec<String>,
+    pub(super) elapsed_ns: u64,
+    pub(super) steps: u64,
+    pub(super) heap_bytes: u64,
+}
+
+/// Why a query gave nothing, with the part of the error that its JSON leaves out.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Failed {
+    error: QueryError,
+    excerpt: Option<Box<Excerpt>>,
+}
+
+impl From<QueryError> for Failed {
+    fn from(mut error: QueryError) -> Self {
+        let excerpt = error.excerpt.take();
+        Self { error, excerpt }
+    }
+}
+
+impl From<Failed> for QueryError {
+    fn from(Failed { error, excerpt }: Failed) -> Self {
+        Self { excerpt, ..error }
+    }
+}
+
+/// What the parent answers.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Told {
+    Answer(Result<WireAnswer, CallError>),
+    Series(Box<Result<Series, CallError>>),
+}
+
+/// An answer of a function.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum WireAnswer {
+    Rows(Vec<String>, Vec<Value>),
+    Record(Vec<String>, Value),
+    Value(Value),
+}
+
+impl WireAnswer {
+    pub(super) fn of(answer: &Answer) -> Self {
+        let fields = |table: &Arc<dyn Table>| table.fields(0).into_iter().map(str::to_owned).collect();
+        match answer {
+            Answer::Rows(table) => Self::Rows(fields(table), (0..table.len()).map(|row| table.to_json(row)).collect()),
+            Answer::Record(table) => Self::Record(fields(table), table.to_json(0)),
+            Answer::Value(value) => Self::Value(value.clone()),
+        }
+    }
+
+    pub(super) fn into_answer(self) -> Answer {
+        match self {
+            Self::Rows(fields, rows) => Answer::Rows(Arc::new(JsonTable::new(&fields, rows))),
+            Self::Record(fields, row) => Answer::Record(Arc::new(JsonTable::new(&fields, vec![row]))),
+            Self::Value(value) => Answer::Value(value),
+        }
+    }
+}
+
+/// The arguments of a call, as the child got them from the script.
+pub(super) fn arguments(positional: Vec<Value>, named: Vec<(String, Value)>) -> Arguments {
+    Arguments { positional, named, are_text: false }
+}
+
+/// Rows that came as JSON.
+struct JsonTable {
+    fields: Vec<&'static str>,
+    rows: Vec<Value>,
+}
+
+impl JsonTable {
+    fn new(fields: &[String], rows: Vec<Value>) -> Self {
+        Self { fields: fields.iter().map(|name| for_ever(name)).collect(), rows }
+    }
+
+    fn row(&self, row: usize) -> Option<&Map<String, Value>> {
+        self.rows.get(row)?.as_object()
+    }
+}
+
+impl Table for JsonTable {
+    fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    fn fields(&self, row: usize) -> Vec<&'static str> {
+        let Some(fields) = self.row(row) else { return Vec::new() };
+        let known = self.fields.iter().copied().filter(|name| fields.contains_key(*name));
+        let others = fields.keys().filter(|name| !self.fields.contains(&name.as_str()));
+        known.chain(others.map(|name| for_ever(name))).collect()
+    }
+
+    fn cell(&self, row: usize, field: &str) -> Option<Cell> {
+        Some(match self.row(row)?.get(field)? {
+            Value::Null => Cell::Null,
+            Value::Bool(truth) => Cell::Bool(*truth),
+            Value::Number(number) => match (number.as_i64(), number.as_u64()) {
+                (Some(whole), _) => Cell::Int(whole),
+                (None, Some(whole)) => Cell::UInt(whole),
+                (None, None) => Cell::Float(number.as_f64().unwrap_or(f64::NAN)),
+            },
+            Value::String(text) => Cell::Text(text.clone()),
+            other => match (other.get("unavailable"), other.get("fix"), other.as_object().map_or(0, Map::len)) {
+                (Some(Value::String(code)), Some(Value::String(fix)), 2) => {
+                    Cell::Unavailable { code: code.clone(), fix: fix.clone() }
+                }
+                _ => Cell::Json(other.clone()),
+            },
+        })
+    }
+
+    fn to_json(&self, row: usize) -> Value {
+        self.rows.get(row).cloned().unwrap_or_default()
+    }
+}
+
+/// A name of a field that lives as long as this process, which ends with its query.
+fn for_ever(name: &str) -> &'static str {
+    static NAMES: Mutex<Option<HashSet<&'static str>>> = Mutex::new(None);
+    let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
+    let names = names.get_or_insert_default();
+    if let Some(known) = names.get(name) {
+        return known;
+    }
+    let leaked: &'static str = Box::leak(name.to_owned().into_boxed_str());
+    names.insert(leaked);
+    leaked
+}

@@ -1,0 +1,136 @@
+//! Queries in processes of their own: the same answers and errors, killed in time, and nothing of them stays. It has a
+//! `main` of its own because that is where a query's process begins.
+
+#[path = "hostile/grammar.rs"]
+mod grammar;
+#[path = "hostile/service.rs"]
+mod service;
+
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
+
+use lens_core::Error;
+use lens_core::sandbox::{Limits, Outcome, QueryError, QueryErrorKind, Sandbox, worker};
+
+fn main() {
+    let too_early = Sandbox::new(Limits::default()).isolated();
+    worker();
+    assert!(matches!(too_early, Err(Error::NoWorker { .. })), "without `worker` a second process would be the service");
+    answers_and_errors_are_the_same();
+    random_scripts_mean_the_same();
+    an_endless_query_is_killed_in_time();
+    a_dropped_query_is_killed_at_once();
+    the_kernel_stops_what_the_guard_is_told_not_to();
+    println!("queries in processes of their own: ok");
+}
+
+fn sandbox(set: impl FnOnce(&mut Limits)) -> Sandbox {
+    let mut limits = Limits::default();
+    // A debug build's process takes a while to start on a busy machine.
+    limits.wall = Duration::from_secs(3);
+    set(&mut limits);
+    Sandbox::new(limits).isolated().expect("`worker` was called")
+}
+
+/// All of a result but what it took.
+fn told(
+    result: Result<Outcome, QueryError>,
+) -> Result<(serde_json::Value, Vec<String>, Vec<String>, Vec<String>), QueryError> {
+    result.map(|outcome| (outcome.value, outcome.columns, outcome.printed, outcome.touched))
+}
+
+fn answers_and_errors_are_the_same() {
+    let isolated = sandbox(|_| {});
+    let here = Sandbox::new(isolated.limits().clone());
+    for script in [
+        "1 + 1",
+        "print(\"a\", 1)\nprint(\"b\")\n[0.1, None, True, \"é\", {\"z\": [1], \"a\": -5}]",
+        "tasks.list(limit=3)",
+        "tasks.list()[1]",
+        "[(t.id, t.name, t.place.line, t.tags[0]) for t in tasks.list(2)]",
+        "[available(t.parks) for t in tasks.list(limit=4)]",
+        "tasks.list(limit=4)[1].parks + 1",
+        "top(tasks.list(limit=1000), 2, by=\"busy_ms\")",
+        "table(tasks.list(limit=2), \"name\", \"id\")",
+        "dir(tasks.list()[0])",
+        "capture.at != \"\"",
+        "len(tasks.list(limit=20000))",
+        "tasks.lst()",
+        "tasks.list(lmit=1)",
+        "tasks.list(limit=\"many\")",
+        "tasks.list()[0].nmae",
+        "absent.x()",
+        "series(\"tasks.none\", last=\"5m\").max()",
+        "1 +",
+        "x = 1\nx.y",
+        "print(\"before\")\nfail(\"why\")",
+        "[x for x in range(2000000)]",
+        "def f(): f()\nf()",
+        "\"a\" * 100000000",
+    ] {
+        assert_eq!(
+            told(isolated.run(script, service::capture())),
+            told(here.run(script, service::capture())),
+            "{script}"
+        );
+    }
+}
+
+fn random_scripts_mean_the_same() {
+    let isolated = sandbox(|_| {});
+    let here = Sandbox::new(isolated.limits().clone());
+    for seed in 0..60 {
+        let script = grammar::script(seed, grammar::Kind::Plain);
+        assert_eq!(
+            told(isolated.run(&script, service::capture())),
+            told(here.run(&script, service::capture())),
+            "{script}"
+        );
+    }
+}
+
+const ENDLESS: &str = "for a in range(1000000):\n for b in range(1000000): pass";
+
+fn an_endless_query_is_killed_in_time() {
+    let isolated = sandbox(|limits| limits.wall = Duration::from_millis(600));
+    let here = Sandbox::new(isolated.limits().clone());
+    let started = Instant::now();
+    let error = isolated.run(ENDLESS, service::capture()).expect_err("it has no end");
+    let took = started.elapsed();
+    assert!(took < Duration::from_millis(1500), "{took:?}");
+    assert_eq!(error.message, here.run(ENDLESS, service::capture()).expect_err("it has no end").message);
+    no_process_is_left();
+}
+
+fn a_dropped_query_is_killed_at_once() {
+    let isolated = sandbox(|limits| limits.wall = Duration::from_secs(20));
+    let (answer, answers) = channel();
+    let query = isolated.start(ENDLESS, service::capture(), move |result| {
+        // The test waits for it.
+        let _ = answer.send(result);
+    });
+    let query = query.expect("there is a place");
+    std::thread::sleep(Duration::from_millis(200));
+    drop(query);
+    let result = answers.recv_timeout(Duration::from_secs(5)).expect("long before its deadline");
+    assert_eq!(result.expect_err("it was dropped").kind, QueryErrorKind::Cancelled);
+    no_process_is_left();
+}
+
+fn the_kernel_stops_what_the_guard_is_told_not_to() {
+    let isolated = sandbox(|limits| {
+        limits.heap_bytes = 1 << 40;
+        limits.rows = usize::MAX / 64;
+        limits.wall = Duration::from_secs(20);
+    });
+    let error = isolated.run("[0] * 500000000", service::capture()).expect_err("there is no such memory");
+    assert_eq!(error.kind, QueryErrorKind::Limit);
+    assert!(error.message.starts_with("the query's process ended without an answer"), "{error}");
+    no_process_is_left();
+    assert_eq!(isolated.run("6 * 7", service::capture()).expect("the next one is not harmed").value, 42);
+}
+
+fn no_process_is_left() {
+    let children = rustix::process::wait(rustix::process::WaitOptions::NOHANG);
+    assert!(matches!(children, Err(rustix::io::Errno::CHILD)), "{children:?}");
+}
