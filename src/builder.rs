@@ -38,6 +38,7 @@ pub struct Builder {
     pub(crate) address: Option<SocketAddr>,
     pub(crate) token: Option<String>,
     pub(crate) limits: Limits,
+    pub(crate) is_isolated: bool,
     pub(crate) queries: Vec<(String, Place)>,
     pub(crate) skills: Vec<AddSkill>,
     pub(crate) runtimes: Vec<(String, tokio::runtime::Handle)>,
@@ -74,6 +75,7 @@ impl Builder {
             address: Some(DEFAULT_ADDRESS),
             token: std::env::var(TOKEN_VARIABLE).ok().filter(|token| !token.is_empty()),
             limits: Limits::default(),
+            is_isolated: false,
             queries: Vec::new(),
             skills: Vec::new(),
             runtimes: Vec::new(),
@@ -109,6 +111,28 @@ impl Builder {
     /// Sets the limits of queries.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Runs each query in a process of its own, for scripts that nobody vouches for: what a model wrote, or anyone who may
+    /// reach the service. The process is this program again, limited by the kernel and killed at the deadline, so that not
+    /// even a defect of the interpreter can hurt the service. A query then takes some milliseconds longer; its answers and
+    /// errors are the same. Saved queries are trusted and run here.
+    ///
+    /// [`worker`](crate::worker) must come first in `main`, so that the second process becomes a query and not the service.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// fn main() -> Result<(), lens::Error> {
+    ///     lens::worker();
+    ///     let lens = lens::Builder::new().no_listener().isolate_queries().start()?;
+    ///     # drop(lens);
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn isolate_queries(mut self) -> Self {
+        self.is_isolated = true;
         self
     }
 

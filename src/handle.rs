@@ -93,6 +93,7 @@ pub(crate) fn start(builder: Builder) -> Result<Lens, Error> {
 
     let recorder = Arc::new(Recorder::new());
     let sandbox = Sandbox::new(builder.limits);
+    let sandbox = if builder.is_isolated { sandbox.isolated()? } else { sandbox };
     heap::count_task_bytes();
     let runtimes = Runtimes::new();
     if let Ok(handle) = tokio::runtime::Handle::try_current() {
