@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use lens_core::Error;
 use lens_core::sandbox::{Limits, Outcome, QueryError, QueryErrorKind, Sandbox, worker};
 
+#[expect(clippy::print_stdout, reason = "a harness of its own says how it went")]
 fn main() {
     let too_early = Sandbox::new(Limits::default()).isolated();
     worker();
@@ -25,17 +26,18 @@ fn main() {
 }
 
 fn sandbox(set: impl FnOnce(&mut Limits)) -> Sandbox {
-    let mut limits = Limits::default();
     // A debug build's process takes a while to start on a busy machine.
+    let mut limits = Limits::default();
     limits.wall = Duration::from_secs(3);
     set(&mut limits);
     Sandbox::new(limits).isolated().expect("`worker` was called")
 }
 
+/// An outcome's value, columns, prints and what it touched.
+type Told = (serde_json::Value, Vec<String>, Vec<String>, Vec<String>);
+
 /// All of a result but what it took.
-fn told(
-    result: Result<Outcome, QueryError>,
-) -> Result<(serde_json::Value, Vec<String>, Vec<String>, Vec<String>), QueryError> {
+fn told(result: Result<Outcome, QueryError>) -> Result<Told, QueryError> {
     result.map(|outcome| (outcome.value, outcome.columns, outcome.printed, outcome.touched))
 }
 

@@ -216,7 +216,7 @@ fn trees() -> Source {
     } else {
         source
     };
-    source.when(&trace::reading())
+    source.when(&reading().and_then(|()| trace::reading()))
 }
 
 /// The most threads that Linux gives a system (`PID_MAX_LIMIT`): there are as many slots as there were threads at once

@@ -76,8 +76,7 @@ fn capture(registry: &Arc<Registry>) -> Arc<Capture> {
 }
 
 fn sandbox() -> Sandbox {
-    let mut limits = Limits::default();
-    limits.wall = Duration::from_millis(200);
+    let limits = Limits { wall: Duration::from_millis(200), ..Limits::default() };
     Sandbox::new(limits)
 }
 

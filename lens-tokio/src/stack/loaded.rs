@@ -48,7 +48,10 @@ mod tests {
         let mut frames = Vec::new();
         LoadedFiles.serve(&mut || asked.take(), &mut |_, found| frames = found).unwrap();
         assert_eq!(frames[0][0].function, "lens_tokio::stack::loaded::tests::known");
-        assert_eq!(frames[0][0].place, Some(format!("lens-tokio/{}:{}", "src/stack/loaded.rs", known() - 1)));
+        // Which of its three lines the first instruction is of depends on how it was built.
+        let (file, line) = frames[0][0].place.as_ref().unwrap().rsplit_once(':').unwrap();
+        assert_eq!(file, "lens-tokio/src/stack/loaded.rs");
+        assert!((known() - 1..=known() + 1).contains(&line.parse().unwrap()), "{line}");
         assert_eq!(frames[0][0].origin, Origin::Plumbing, "lens itself is no service");
         assert_eq!(frames[1][0].function, "0x1", "nothing is loaded there");
     }

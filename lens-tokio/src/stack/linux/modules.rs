@@ -64,13 +64,17 @@ pub(crate) fn address(modules: &[Module], address: u64) -> Address {
 
 fn read_with(memory: &Memory, before: &[Module], tables_bytes: usize) -> io::Result<Vec<Module>> {
     let maps = std::fs::read("/proc/self/maps")?;
+    let maps = String::from_utf8_lossy(&maps);
+    let maps: Vec<_> = maps.lines().filter_map(Mapping::parse).collect();
+    // A file that is only mapped to be read, as lens itself does with line tables, begins alike.
+    let is_executable = |address: u64| maps.iter().any(|map| map.is_executable && map.range.contains(&address));
     let mut modules = Vec::new();
     let mut left = tables_bytes;
-    for map in String::from_utf8_lossy(&maps).lines().filter_map(Mapping::parse) {
+    for map in &maps {
         // A loaded file begins with its header, mapped from offset 0; other mappings of it follow.
         if map.offset == 0
             && map.is_readable
-            && let Some(mut module) = module(memory, &map, &mut left)
+            && let Some(mut module) = module(memory, map, is_executable, &mut left)
         {
             if let Some(same) = before.iter().find(|before| before.file == module.file) {
                 module.file = Arc::clone(&same.file);
@@ -82,9 +86,10 @@ fn read_with(memory: &Memory, before: &[Module], tables_bytes: usize) -> io::Res
 }
 
 struct Mapping<'a> {
-    start: u64,
+    range: Range<u64>,
     offset: u64,
     is_readable: bool,
+    is_executable: bool,
     path: &'a str,
 }
 
@@ -92,7 +97,7 @@ impl<'a> Mapping<'a> {
     /// `7f00-7f01 r-xp 00000000 fe:00 1234    /usr/lib/libc.so.6`
     fn parse(line: &'a str) -> Option<Self> {
         let (range, rest) = line.split_once(' ')?;
-        let (start, _) = range.split_once('-')?;
+        let (start, end) = range.split_once('-')?;
         let (permissions, rest) = rest.split_once(' ')?;
         let (offset, rest) = rest.split_once(' ')?;
         let path = rest.splitn(3, ' ').nth(2)?.trim_start();
@@ -100,9 +105,10 @@ impl<'a> Mapping<'a> {
             return None;
         }
         Some(Self {
-            start: u64::from_str_radix(start, 16).ok()?,
+            range: u64::from_str_radix(start, 16).ok()?..u64::from_str_radix(end, 16).ok()?,
             offset: u64::from_str_radix(offset, 16).ok()?,
             is_readable: permissions.starts_with('r'),
+            is_executable: permissions.contains('x'),
             path,
         })
     }
@@ -123,20 +129,24 @@ struct Segment {
     len: u64,
 }
 
-fn module(memory: &Memory, map: &Mapping<'_>, left: &mut usize) -> Option<Module> {
-    let header = memory.bytes(map.start, HEADER)?;
+fn module(memory: &Memory, map: &Mapping<'_>, is_executable: impl Fn(u64) -> bool, left: &mut usize) -> Option<Module> {
+    let start = map.range.start;
+    let header = memory.bytes(start, HEADER)?;
     // A 64-bit little-endian file; `e_type` says that it is an executable or a library.
     if !header.starts_with(b"\x7fELF\x02\x01") || !matches!(half(&header, 16)?, 2 | 3) {
         return None;
     }
-    let segments = segments(memory, map.start, &header)?;
+    let segments = segments(memory, start, &header)?;
     let first = segments.iter().find(|segment| segment.kind == PT_LOAD)?;
-    let bias = map.start.wrapping_sub(first.address & !0xfff);
+    let bias = start.wrapping_sub(first.address & !0xfff);
     let code: Vec<Range<u64>> = segments
         .iter()
         .filter(|segment| segment.kind == PT_LOAD && segment.flags & PF_X != 0)
         .map(|segment| segment.range(bias))
         .collect();
+    if !code.iter().any(|range| is_executable(range.start)) {
+        return None;
+    }
     let tables = tables(memory, bias, &segments, *left);
     let (path, is_deleted) = match map.path.strip_suffix(" (deleted)") {
         Some(path) => (path, true),
@@ -254,6 +264,18 @@ mod tests {
         for module in &modules {
             assert!(module.tables.is_some(), "{} should have tables", module.file.name());
         }
+    }
+
+    #[test]
+    fn a_file_that_is_only_mapped_to_be_read_is_not_loaded() {
+        let path = std::env::current_exe().unwrap();
+        let file = std::fs::File::open(&path).unwrap();
+        // SAFETY: a running executable is not written to.
+        #[expect(unsafe_code, reason = "that is how lens maps line tables")]
+        let mapped = unsafe { memmap2::Mmap::map(&file) }.unwrap();
+        let modules = read(&Memory::open().unwrap(), &[]).unwrap();
+        assert_eq!(modules.iter().filter(|module| module.file.path == path).count(), 1);
+        drop(mapped);
     }
 
     #[test]
