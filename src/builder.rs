@@ -203,9 +203,9 @@ impl Builder {
     ///
     /// ```
     /// let check = r#"
-    /// # More tasks are alive than this service ever needs.
-    /// #
-    /// # skills: runtime
+    /// ## More tasks are alive than this service ever needs.
+    /// ##
+    /// ## skills: runtime
     ///
     /// MOST = 500  # Ten for each of the fifty tenants.
     ///
