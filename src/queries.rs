@@ -21,7 +21,10 @@ pub(crate) enum Place {
 
 /// The saved queries, by name.
 #[derive(Debug, Default)]
-pub(crate) struct Queries(BTreeMap<String, Saved>);
+pub(crate) struct Queries(
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only HTTP asks for saved queries by name"))]
+    BTreeMap<String, Saved>,
+);
 
 /// One of them.
 #[derive(Debug)]

@@ -17,7 +17,7 @@ use crate::state::HeapState;
 /// How many frames of a site's stack are shown.
 const FRAMES: usize = 12;
 
-/// What [`heap.profile`](self) is sorted by.
+/// What `heap.profile` is sorted by.
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ProfileOrder {
