@@ -11,8 +11,8 @@ use off as chosen;
 #[cfg(feature = "heap")]
 use on as chosen;
 
-pub use chosen::{Allocations, TrackAllocations, Tracked, track_allocations};
 pub(crate) use chosen::{Heap, count_task_bytes};
+pub use chosen::{TrackAllocations, track_allocations};
 #[cfg(feature = "http")]
 pub(crate) use chosen::{draw, read};
 

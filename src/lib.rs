@@ -25,13 +25,13 @@ mod table;
 pub use builder::{Builder, DEFAULT_ADDRESS, TOKEN_VARIABLE};
 pub use error::Error;
 pub use handle::Lens;
-pub use heap::{Allocations, SampleHeapError, TrackAllocations, Tracked, track_allocations};
+pub use heap::{SampleHeapError, TrackAllocations, track_allocations};
 pub use investigations::{CHECK_WALL, FINDINGS_DEADLINE, MAX_CAPTURES, MAX_INVESTIGATIONS, MAX_REASON_BYTES};
 pub use lens_core::sandbox::worker;
 pub use lens_core::{
-    About, Answer, CallError, Capture, Cause, Cell, Check, Fact, Finding, Functions, Insight, Metric, MetricKind,
-    Metrics, OrUnavailable, Reading, Registry, Report, Series, Severity, Skill, Source, SourceStatus, Span, Store,
-    Table, Timestamp, Unavailable, Unit, View, checks, evidence, sandbox, skill,
+    About, Allocations, Answer, CallError, Capture, Cause, Cell, Check, Fact, Finding, Functions, Insight, Metric,
+    MetricKind, Metrics, OrUnavailable, Reading, Registry, Report, Series, Severity, Skill, Source, SourceStatus, Span,
+    Store, Table, Timestamp, Tracked, Unavailable, Unit, View, checks, evidence, sandbox, skill,
 };
 #[cfg(feature = "dhat")]
 pub use lens_jemalloc::dhat;

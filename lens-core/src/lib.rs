@@ -4,6 +4,7 @@
 //! The rest of lens is built on one idea: sources are written by the service and read by lens, a capture is a frozen
 //! reading of every skill at one instant, and everything else is a function of a capture.
 
+pub mod allocations;
 pub mod answer;
 pub mod capture;
 pub mod checks;
@@ -24,6 +25,7 @@ pub mod thread_bytes;
 pub mod threads;
 pub mod time;
 
+pub use allocations::{Allocations, Tracked};
 pub use answer::{Answer, Cell, Table};
 pub use capture::Capture;
 pub use checks::{Check, Checks};

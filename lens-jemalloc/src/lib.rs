@@ -30,4 +30,4 @@ pub use ffi::thread::{ThreadCounters, thread_bytes};
 pub use profile::{HeapProfile, HeapProfiler};
 pub use skill::{C_HEAP_INTERVAL, HeapSkill};
 pub use state::{HeapState, JemallocState};
-pub use track::{Allocations, TrackAllocations, Tracked, track_allocations};
+pub use track::{TrackAllocations, track_allocations};

@@ -3,36 +3,10 @@
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use lens_core::{Allocations, Tracked, Unavailable};
 use pin_project_lite::pin_project;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-use lens_core::{Reading, Unavailable};
 
 use crate::ffi::thread::ThreadCounters;
-
-/// What was allocated and freed while a future was polled.
-///
-/// Bytes are rounded up to size classes, and a block that grows counts as freed and allocated. Memory that is handed to
-/// others is allocated here and freed there, so the difference is not what the future holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Allocations {
-    /// Bytes that were allocated.
-    pub allocated_bytes: u64,
-    /// Bytes that were freed, whoever allocated them.
-    pub deallocated_bytes: u64,
-    /// How often it was polled.
-    pub poll_count: u64,
-}
-
-/// The output of a future, and what it allocated.
-#[derive(Clone, Debug)]
-pub struct Tracked<T> {
-    /// The future's output.
-    pub output: T,
-    /// What it allocated; why that is not known, where jemalloc is not Rust's global allocator.
-    pub allocations: Reading<Allocations>,
-}
 
 pin_project! {
     /// A future that counts what another allocates: see [`track_allocations`].

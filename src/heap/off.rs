@@ -13,7 +13,7 @@ use lens_core::{Capture, Reading};
 use super::Drawing;
 use super::{Held, SampleHeapError};
 
-pub use track::{Allocations, TrackAllocations, Tracked, track_allocations};
+pub use track::{TrackAllocations, track_allocations};
 
 /// Nothing.
 #[derive(Clone, Debug)]

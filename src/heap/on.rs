@@ -15,7 +15,7 @@ use lens_jemalloc::{HeapProfiler, HeapSkill};
 use lens_tokio::CountersOfThread;
 use lens_tokio::stack::LoadedFiles;
 
-pub use lens_jemalloc::{Allocations, TrackAllocations, Tracked, track_allocations};
+pub use lens_jemalloc::{TrackAllocations, track_allocations};
 
 #[cfg(feature = "http")]
 use super::Drawing;

@@ -43,17 +43,13 @@ async fn findings(
     uri: Uri,
     headers: HeaderMap,
 ) -> Answered {
-    let asked = Asked::of(&uri)?;
-    let format = asked.format(&headers, REPORT)?;
-    asked.nothing_else(&[])?;
+    let format = Asked::of(&uri)?.only(&headers, REPORT)?;
     let report = house(&desk, |desk, _| desk.lens.investigations.examine(&desk.lens.frozen())).await?;
     Ok(shown(format, &report, &report, &base))
 }
 
 async fn checks(State(desk): Shared, Extension(Base(base)): Extension<Base>, uri: Uri, headers: HeaderMap) -> Answered {
-    let asked = Asked::of(&uri)?;
-    let format = asked.format(&headers, &[Format::Json, Format::Html])?;
-    asked.nothing_else(&[])?;
+    let format = Asked::of(&uri)?.only(&headers, &[Format::Json, Format::Html])?;
     let references = desk.lens.investigations.checks.references();
     Ok(match format {
         Format::Html => super::page::respond(&report_page::checks(&references, &base)),
@@ -62,9 +58,7 @@ async fn checks(State(desk): Shared, Extension(Base(base)): Extension<Base>, uri
 }
 
 async fn list(State(desk): Shared, Extension(Base(base)): Extension<Base>, uri: Uri, headers: HeaderMap) -> Answered {
-    let asked = Asked::of(&uri)?;
-    let format = asked.format(&headers, &[Format::Json, Format::Html])?;
-    asked.nothing_else(&[])?;
+    let format = Asked::of(&uri)?.only(&headers, &[Format::Json, Format::Html])?;
     let list: Vec<Linked> = desk.lens.investigations.list().iter().map(|entry| Linked::new(entry, &base)).collect();
     Ok(match format {
         Format::Html => super::page::respond(&report_page::list(&list, &base)),
@@ -122,9 +116,7 @@ async fn read(
     uri: Uri,
     headers: HeaderMap,
 ) -> Answered {
-    let asked = Asked::of(&uri)?;
-    let format = asked.format(&headers, REPORT)?;
-    asked.nothing_else(&[])?;
+    let format = Asked::of(&uri)?.only(&headers, REPORT)?;
     let entry = desk.lens.investigations.get(&id).map_err(|refusal| refused(&refusal, &base))?;
     Ok(match &entry.report {
         Some(report) => shown(format, report, &Whole { linked: Linked::new(&entry, &base), report }, &base),

@@ -62,7 +62,7 @@ async fn overview(
     uri: Uri,
     headers: HeaderMap,
 ) -> Answered {
-    let format = Asked::of(&uri)?.format(&headers, PAGE)?;
+    let format = Asked::of(&uri)?.only(&headers, PAGE)?;
     let reply = house(&desk, move |desk, capture| {
         let health = Health::of(&desk.lens.investigations.examine(&desk.lens.frozen()));
         (reply::overview(desk, &capture, health, &base), base)
@@ -72,13 +72,13 @@ async fn overview(
 }
 
 async fn doctor(State(desk): Shared, Extension(Base(base)): Extension<Base>, uri: Uri, headers: HeaderMap) -> Answered {
-    let format = Asked::of(&uri)?.format(&headers, PAGE)?;
+    let format = Asked::of(&uri)?.only(&headers, PAGE)?;
     let reply = house(&desk, |desk, capture| reply::doctor(desk, &capture)).await?;
     Ok(shown(format, &reply, |doctor| page::doctor(doctor, &base)))
 }
 
 async fn skills(State(desk): Shared, Extension(Base(base)): Extension<Base>, uri: Uri, headers: HeaderMap) -> Answered {
-    let format = Asked::of(&uri)?.format(&headers, PAGE)?;
+    let format = Asked::of(&uri)?.only(&headers, PAGE)?;
     let (summaries, base) = house(&desk, move |_, capture| (reply::summaries(&capture, &base), base)).await?;
     Ok(shown(format, &summaries, |summaries| page::skills(summaries, &base)))
 }
@@ -90,7 +90,7 @@ async fn skill(
     uri: Uri,
     headers: HeaderMap,
 ) -> Answered {
-    let format = Asked::of(&uri)?.format(&headers, PAGE)?;
+    let format = Asked::of(&uri)?.only(&headers, PAGE)?;
     let (reply, base) = house(&desk, move |_, capture| (reply::skill(&capture, &name, &base), base)).await?;
     Ok(shown(format, &reply?, |skill| page::skill(skill, &base)))
 }
@@ -155,9 +155,7 @@ async fn queries(
     uri: Uri,
     headers: HeaderMap,
 ) -> Answered {
-    let asked = Asked::of(&uri)?;
-    let format = asked.format(&headers, PAGE)?;
-    asked.nothing_else(&["format"])?;
+    let format = Asked::of(&uri)?.only(&headers, PAGE)?;
     Ok(shown(format, &reply::queries(&desk, &base), |list| page::queries(list, &base)))
 }
 
@@ -168,9 +166,7 @@ async fn saved_query(
     uri: Uri,
     headers: HeaderMap,
 ) -> Answered {
-    let asked = Asked::of(&uri)?;
-    let format = asked.format(&headers, ANSWER)?;
-    asked.nothing_else(&["format"])?;
+    let format = Asked::of(&uri)?.only(&headers, ANSWER)?;
     let script = desk.lens.queries.get(&name)?.script.clone();
     let capture = desk.lens.capture();
     let (reply, columns) =
@@ -204,9 +200,7 @@ async fn reference(
     uri: Uri,
     headers: HeaderMap,
 ) -> Answered {
-    let asked = Asked::of(&uri)?;
-    let format = asked.format(&headers, &[Format::Text, Format::Json, Format::Html])?;
-    asked.nothing_else(&["format"])?;
+    let format = Asked::of(&uri)?.only(&headers, &[Format::Text, Format::Json, Format::Html])?;
     let reference = Reference::of(&desk.lens.registry);
     Ok(match format {
         Format::Text | Format::Table => plain(reference.text()),
@@ -374,10 +368,11 @@ impl Asked {
         negotiate(self.format.as_deref(), headers, offered)
     }
 
-    /// For a route that takes no arguments but the format.
-    pub(super) fn only(self, headers: &HeaderMap, offered: &[Format]) -> Result<(), Problem> {
-        self.format(headers, offered)?;
-        self.nothing_else(&[])
+    /// The format, for a route that takes no other argument.
+    pub(super) fn only(self, headers: &HeaderMap, offered: &[Format]) -> Result<Format, Problem> {
+        let format = self.format(headers, offered)?;
+        self.nothing_else(&["format"])?;
+        Ok(format)
     }
 
     pub(super) fn take(&mut self, name: &str) -> Option<String> {

@@ -3,29 +3,7 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use lens_core::{Reading, Unavailable};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-/// What was allocated and freed while a future was polled.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Allocations {
-    /// Bytes that were allocated.
-    pub allocated_bytes: u64,
-    /// Bytes that were freed, whoever allocated them.
-    pub deallocated_bytes: u64,
-    /// How often it was polled.
-    pub poll_count: u64,
-}
-
-/// The output of a future, and what it allocated.
-#[derive(Clone, Debug)]
-pub struct Tracked<T> {
-    /// The future's output.
-    pub output: T,
-    /// Why it is not known what it allocated: the feature `heap` of lens is off.
-    pub allocations: Reading<Allocations>,
-}
+use lens_core::{Tracked, Unavailable};
 
 /// See [`track_allocations`].
 #[derive(Debug)]
