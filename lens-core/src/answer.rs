@@ -76,6 +76,9 @@ pub trait Table: Send + Sync {
 
     /// A whole row as JSON.
     fn to_json(&self, row: usize) -> Value;
+
+    /// The memory of a row, about: of the larger one of the first and the last.
+    fn row_bytes(&self) -> usize;
 }
 
 /// A field's value. Scalars are here as they are, so that reading one allocates nothing but a string's text.
@@ -133,6 +136,24 @@ impl<R: Serialize + Send + Sync> Table for Rows<R> {
             serde_json::to_value(row).unwrap_or_else(|error| Value::String(format!("this row is no JSON: {error}")))
         })
     }
+
+    fn row_bytes(&self) -> usize {
+        let beyond = |row: usize| heap_bytes(&self.to_json(row));
+        size_of::<R>() + beyond(0).max(beyond(self.len().saturating_sub(1)))
+    }
+}
+
+/// What a value with this JSON keeps outside of its own struct: its texts, and the items of its lists.
+fn heap_bytes(json: &Value) -> usize {
+    const ITEM: usize = 24;
+    match json {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(|item| ITEM + heap_bytes(item)).sum(),
+        // Why a value is not known is nearly always a text of the program.
+        Value::Object(fields) if fields.contains_key("unavailable") => 0,
+        Value::Object(fields) => fields.values().map(heap_bytes).sum(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+    }
 }
 
 #[cfg(test)]
@@ -165,6 +186,26 @@ mod tests {
             parks: Err(Unavailable::NeedsTokioUnstable).into(),
             tags: vec!["a"],
         }])
+    }
+
+    #[test]
+    fn a_row_takes_its_struct_and_its_texts() {
+        #[derive(Serialize)]
+        struct Row {
+            text: String,
+            number: u64,
+            list: Vec<String>,
+            unknown: OrUnavailable<u64>,
+        }
+
+        let row = |letters: usize| Row {
+            text: "a".repeat(letters),
+            number: 7,
+            list: vec!["b".repeat(50); 4],
+            unknown: Err(Unavailable::NeedsTokioUnstable).into(),
+        };
+        let Answer::Rows(table) = Answer::rows(vec![row(0), row(0), row(1_000)]) else { panic!("rows were made") };
+        assert_eq!(table.row_bytes(), size_of::<Row>() + 1_000 + 4 * (size_of::<String>() + 50));
     }
 
     #[test]

@@ -21,7 +21,7 @@ use super::fault::{Checked, Fault};
 use super::form::{self, ENTRY_BYTES};
 use super::meter::Meter;
 use super::value;
-use crate::answer::{Answer, Table};
+use crate::answer::Answer;
 use crate::capture::Capture;
 use crate::error::CallError;
 use crate::reading::Unavailable;
@@ -148,13 +148,6 @@ pub(super) fn unpack<'v>(given: &Given<'v, '_>, eval: &mut Evaluator<'v, '_, '_>
     Ok((positional, named))
 }
 
-/// The memory of a row, about: a skill's type does not tell, but the row as text does not lie by much.
-fn row_bytes(table: &dyn Table) -> usize {
-    const LEAST: usize = 64;
-    let shown = |row: usize| if table.is_empty() { 0 } else { table.to_json(row).to_string().len() };
-    LEAST + shown(0).max(shown(table.len().saturating_sub(1)))
-}
-
 /// Asks the capture, and turns the answer into a value.
 pub(super) fn call<'v>(
     skill: &str,
@@ -183,12 +176,12 @@ pub(super) fn call<'v>(
                 )
                 .into());
             }
-            meter.take(heap, rows.saturating_mul(row_bytes(&*table)))?;
+            meter.take(heap, rows.saturating_mul(table.row_bytes()))?;
             meter.reserve(heap, rows.saturating_mul(ROW_BYTES))?;
             Ok(value::rows(&table, heap))
         }
         Answer::Record(table) => {
-            meter.take(heap, row_bytes(&*table))?;
+            meter.take(heap, table.row_bytes())?;
             Ok(heap.alloc(value::Row { table, index: 0 }))
         }
         Answer::Value(json) => Ok(value::from_json(&json, heap)),

@@ -85,25 +85,41 @@ pub(super) enum Told {
 /// An answer of a function.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum WireAnswer {
-    Rows(Vec<String>, Vec<Value>),
-    Record(Vec<String>, Value),
+    Rows(Head, Vec<Value>),
+    Record(Head, Value),
     Value(Value),
+}
+
+/// What rows have in common.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Head {
+    /// The names of their fields, in the order of their declaration.
+    fields: Vec<String>,
+    /// What a row counts as: the same as where the function was called.
+    row_bytes: usize,
+}
+
+impl Head {
+    fn of(table: &dyn Table) -> Self {
+        Self { fields: table.fields(0).into_iter().map(str::to_owned).collect(), row_bytes: table.row_bytes() }
+    }
 }
 
 impl WireAnswer {
     pub(super) fn of(answer: &Answer) -> Self {
-        let fields = |table: &Arc<dyn Table>| table.fields(0).into_iter().map(str::to_owned).collect();
         match answer {
-            Answer::Rows(table) => Self::Rows(fields(table), (0..table.len()).map(|row| table.to_json(row)).collect()),
-            Answer::Record(table) => Self::Record(fields(table), table.to_json(0)),
+            Answer::Rows(table) => {
+                Self::Rows(Head::of(&**table), (0..table.len()).map(|row| table.to_json(row)).collect())
+            }
+            Answer::Record(table) => Self::Record(Head::of(&**table), table.to_json(0)),
             Answer::Value(value) => Self::Value(value.clone()),
         }
     }
 
     pub(super) fn into_answer(self) -> Answer {
         match self {
-            Self::Rows(fields, rows) => Answer::Rows(Arc::new(JsonTable::new(&fields, rows))),
-            Self::Record(fields, row) => Answer::Record(Arc::new(JsonTable::new(&fields, vec![row]))),
+            Self::Rows(head, rows) => Answer::Rows(Arc::new(JsonTable::new(&head, rows))),
+            Self::Record(head, row) => Answer::Record(Arc::new(JsonTable::new(&head, vec![row]))),
             Self::Value(value) => Answer::Value(value),
         }
     }
@@ -117,12 +133,13 @@ pub(super) fn arguments(positional: Vec<Value>, named: Vec<(String, Value)>) -> 
 /// Rows that came as JSON.
 struct JsonTable {
     fields: Vec<&'static str>,
+    row_bytes: usize,
     rows: Vec<Value>,
 }
 
 impl JsonTable {
-    fn new(fields: &[String], rows: Vec<Value>) -> Self {
-        Self { fields: fields.iter().map(|name| for_ever(name)).collect(), rows }
+    fn new(head: &Head, rows: Vec<Value>) -> Self {
+        Self { fields: head.fields.iter().map(|name| for_ever(name)).collect(), row_bytes: head.row_bytes, rows }
     }
 
     fn row(&self, row: usize) -> Option<&Map<String, Value>> {
@@ -163,6 +180,10 @@ impl Table for JsonTable {
 
     fn to_json(&self, row: usize) -> Value {
         self.rows.get(row).cloned().unwrap_or_default()
+    }
+
+    fn row_bytes(&self) -> usize {
+        self.row_bytes
     }
 }
 
