@@ -53,8 +53,11 @@ pub struct ProfileRow {
     /// The function that the line is in.
     pub function: Option<String>,
     /// What the line called, in which most of it was allocated: `alloc::vec::from_elem`,
-    /// `tokio::sync::mpsc::unbounded::UnboundedSender<T>::send`. Absent where the line itself allocates.
+    /// `tokio::sync::mpsc::unbounded::UnboundedSender<T>::send`; without its path where it was inlined and the service is
+    /// built with line tables only. Absent where the line itself allocates.
     pub called: Option<String>,
+    /// The line of that function, `"tokio-1.54.1/src/sync/mpsc/unbounded.rs:580"`.
+    pub called_at: Option<String>,
     /// Bytes that are alive.
     pub live_bytes: u64,
     /// Allocations that are alive.
@@ -139,10 +142,12 @@ fn row(profile: &HeapProfile, site: &Site<'_>, live: u64) -> ProfileRow {
               `lens::heap_profiles!(\"prof_accum:true\")`; its memory grows with the number of call sites"
             .into(),
     });
+    let called = called(profile, site);
     ProfileRow {
         place: site.frame.and_then(|frame| frame.place.clone()),
         function: site.frame.map(|frame| frame.function.clone()),
-        called: called(profile, site),
+        called: called.map(|frame| frame.function.clone()),
+        called_at: called.and_then(|frame| frame.place.clone()),
         live_bytes: site.live.bytes,
         live_count: site.live.count,
         live_ratio: share(site.live.bytes, live),
@@ -155,10 +160,9 @@ fn row(profile: &HeapProfile, site: &Site<'_>, live: u64) -> ProfileRow {
 }
 
 /// The frame inside the site's own in the stack that holds most.
-fn called(profile: &HeapProfile, site: &Site<'_>) -> Option<String> {
+fn called<'a>(profile: &'a HeapProfile, site: &Site<'a>) -> Option<&'a Frame> {
     let own = site.frame?;
-    let inside = profile.frames_of(site.largest).take_while(|frame| *frame != own).last();
-    inside.map(|frame| frame.function.clone())
+    profile.frames_of(site.largest).take_while(|frame| *frame != own).last()
 }
 
 /// The frames of a stack that tell something.

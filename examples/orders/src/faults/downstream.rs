@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::context::Context;
 use super::truth::{Cause, Place, Truth, here};
 use super::{Bound, Fault, traffic};
-use crate::payment::ASKS;
 use crate::payment::provider::LATENCY;
+use crate::payment::{ASKS, PERMITS_CREATED};
 
 const RETRIES: Place = here!("retry_storm" in "downstream.rs");
 const IMPATIENT: Place = here!("retry_storm task" in "downstream.rs");
@@ -15,7 +15,7 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault {
         name: "slow_downstream",
         about: "the payment provider takes two seconds for each answer",
-        truth: Truth::new(Cause::DownstreamSlow, ASKS),
+        truth: Truth::new(Cause::DownstreamSlow, ASKS).created_at(&[PERMITS_CREATED]),
         removable: true,
         seconds: Bound::new(300, 3_600),
         rate: None,
