@@ -9,7 +9,6 @@ pub mod panics;
 #[cfg(target_os = "linux")]
 mod file;
 mod places;
-mod redact;
 #[cfg(test)]
 mod testing;
 mod text;

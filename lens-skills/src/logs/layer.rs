@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use lens_core::Timestamp;
+use lens_core::{Timestamp, redact};
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Subscriber};
@@ -12,7 +12,6 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::redact;
 use crate::text::Text;
 
 use super::record::{FIELDS, MESSAGE, Origin, Record, Recorder, SPANS, key_of};

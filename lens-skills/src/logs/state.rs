@@ -4,10 +4,8 @@ use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use lens_core::{Place, Store, Timestamp};
+use lens_core::{Place, Store, Timestamp, redact};
 use serde::{Deserialize, Serialize};
-
-use crate::redact;
 
 use super::levels::{ByLevel, Level};
 use super::rates::Rates;

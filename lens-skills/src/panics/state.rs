@@ -3,10 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 
-use lens_core::{Store, Timestamp};
+use lens_core::{Store, Timestamp, redact};
 use serde::{Deserialize, Serialize};
-
-use crate::redact;
 
 use super::hook::{self, Event, MAX_PLACES, MAX_QUEUED};
 
