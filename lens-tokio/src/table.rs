@@ -7,6 +7,7 @@
 //! - [`pages`]: an [`entry`] of 56 bytes for every live task, found by the task's id.
 //! - [`slot`]: one for every thread that runs hooks: which task it polls, and its own counters.
 //! - [`stats`]: a thread's counters of a spawn [site](sites).
+//! - [`ends`]: the tasks that ended last in a thread.
 //! - [`clock`]: a coarse clock, and the processor's counter.
 //!
 //! # Who writes what
@@ -49,6 +50,7 @@
 //! `tests/loom.rs` explores these protocols.
 
 pub(crate) mod clock;
+pub(crate) mod ends;
 pub(crate) mod entry;
 pub(crate) mod freed;
 pub(crate) mod pages;
@@ -59,6 +61,7 @@ pub(crate) mod stats;
 use crate::sync::{Ordering, add, const_fn};
 
 use clock::{Clock, Ticks};
+use ends::End;
 use entry::{Origin, Row};
 use pages::{Pages, Spawned};
 use sites::{Site, Sites};
@@ -95,7 +98,7 @@ impl Table {
         match self.pages.insert(&slot.places, id, parent, origin, measured) {
             Spawned::Untracked => return,
             Spawned::Live => {}
-            Spawned::Ended => self.count_end(slot, origin),
+            Spawned::Ended => self.count_end(slot, id, origin, 0),
         }
         add(&slot.stats.of(site).spawned, 1);
     }
@@ -104,17 +107,19 @@ impl Table {
     #[inline]
     pub(crate) fn ended(&self, slot: &Slot, id: u64) {
         match self.pages.remove(&slot.places, id) {
-            Some(origin) => {
+            Some((origin, polls)) => {
                 slot.last_ended.store(id, Ordering::Relaxed);
-                self.count_end(slot, origin);
+                self.count_end(slot, id, origin, polls);
             }
             None => add(&slot.unknown_ends, 1),
         }
     }
 
     #[inline]
-    fn count_end(&self, slot: &Slot, origin: Origin) {
-        slot.stats.of(origin.site()).finish(self.clock.now_ms().saturating_sub(origin.spawned_ms()));
+    fn count_end(&self, slot: &Slot, id: u64, origin: Origin, polls: u64) {
+        let ended_ms = self.clock.now_ms();
+        slot.stats.of(origin.site()).finish(ended_ms.saturating_sub(origin.spawned_ms()));
+        slot.ends.push(End { id, origin, ended_ms, polls });
     }
 
     /// A poll starts.

@@ -25,7 +25,7 @@ use rates::Samples;
 
 pub use awaiting::{AwaitingRow, MAX_ASKED, MAX_NAMED, TreeFrame};
 pub use current::{CurrentTask, current_task};
-pub use rows::{Count, Owner, SiteRow, TaskRow, TaskState, TreeRow};
+pub use rows::{Count, EndRow, Owner, SiteRow, TaskRow, TaskState, TreeRow};
 pub use state::TasksState;
 
 pub use crate::trees::MAX_TRACED;

@@ -16,6 +16,8 @@ mod src {
 }
 use src::{sync, table};
 
+#[path = "loom/ends.rs"]
+mod ends;
 #[path = "loom/pages.rs"]
 mod pages;
 #[path = "loom/slot.rs"]

@@ -137,6 +137,12 @@ impl Hot {
         self.id.compare_exchange(id, 0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
+    /// How often the task was polled, a poll that goes on included.
+    #[inline]
+    pub(crate) fn polls(&self) -> u64 {
+        self.polls.load(Ordering::Relaxed) & POLLS
+    }
+
     #[inline]
     pub(crate) fn origin(&self) -> Origin {
         Origin(self.origin.load(Ordering::Relaxed))

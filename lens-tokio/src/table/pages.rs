@@ -229,32 +229,32 @@ impl Pages {
         Spawned::Live
     }
 
-    /// Takes the task `id` out and gives what was known of its origin; `None` if it is not in the table (a
+    /// Takes the task `id` out and gives its origin and the number of its polls; `None` if it is not in the table (a
     /// `spawn_blocking` task, one of tokio's own threads, an untracked task, or one of which the spawn is yet to come).
     #[inline]
-    pub(crate) fn remove(&self, places: &Places, id: u64) -> Option<Origin> {
-        let (page, origin) = match self.find_page(id) {
+    pub(crate) fn remove(&self, places: &Places, id: u64) -> Option<(Origin, u64)> {
+        let (page, known) = match self.find_page(id) {
             Some(page) => {
                 let entry = page.entry(id);
-                let origin = entry.hot.origin();
+                let known = (entry.hot.origin(), entry.hot.polls());
                 entry.hot.vacate();
-                (page, origin)
+                (page, known)
             }
             None => self.bury(id)?,
         };
         self.end(places, page);
-        Some(origin)
+        Some(known)
     }
 
     /// Remembers that a task ended that nobody knows, in case that its spawn is on the way.
     #[cold]
-    fn bury(&self, id: u64) -> Option<(&Page, Origin)> {
+    fn bury(&self, id: u64) -> Option<(&Page, (Origin, u64))> {
         self.tomb(id).store(id, Ordering::SeqCst);
         fence(Ordering::SeqCst);
         let page = self.find_page(id)?;
         let entry = page.entry(id);
         // The entry's place stays taken until it is given back, so nobody writes over its origin.
-        entry.hot.vacate_if(id).then(|| (page, entry.hot.origin()))
+        entry.hot.vacate_if(id).then(|| (page, (entry.hot.origin(), entry.hot.polls())))
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "the lowest bits choose the place")]

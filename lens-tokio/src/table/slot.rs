@@ -7,6 +7,7 @@
 
 use crate::sync::{AtomicU32, AtomicU64, Once, Ordering, add, array_of, const_fn, fence};
 
+use super::ends::Ends;
 use super::entry::{Origin, SITE_BITS};
 use super::pages::Places;
 use super::sites::{NOWHERE, Recent};
@@ -146,6 +147,7 @@ pub(crate) struct Slot {
     /// The task that ended last in the thread.
     pub(crate) last_ended: AtomicU64,
     pub(crate) stats: Stats,
+    pub(crate) ends: Ends,
     pub(crate) thread: Thread,
     next: Once<Slot>,
 }
@@ -207,6 +209,7 @@ impl Slot {
                 unknown_ends: AtomicU64::new(0),
                 last_ended: AtomicU64::new(0),
                 stats: Stats::new(),
+                ends: Ends::new(),
                 thread: Thread {
                     taken: AtomicU32::new(0),
                     os_id: AtomicU32::new(0),

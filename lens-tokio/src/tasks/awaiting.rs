@@ -178,9 +178,9 @@ fn wanted<'a>(state: &'a TasksState, arguments: &Awaiting) -> Vec<&'a Row> {
     let tasks = state.tasks();
     let is_wanted = |task: &&Row| match (arguments.id, &arguments.site) {
         (Some(id), _) if task.id != id => false,
-        (_, Some(site)) => tasks.place(task).is_some_and(|place| place.contains(site)),
+        (_, Some(site)) => tasks.place(task.origin).is_some_and(|place| place.contains(site)),
         (Some(_), None) => true,
-        (None, None) => tasks.place(task).is_none_or(|place| !place.is_lens),
+        (None, None) => tasks.place(task.origin).is_none_or(|place| !place.is_lens),
     };
     let mut wanted: Vec<&Row> = tasks.iter().filter(is_wanted).collect();
     wanted.sort_unstable_by_key(|task| task.id);
@@ -199,7 +199,7 @@ fn untraced(state: &TasksState, task: &Row) -> String {
     if let Err(reason) = trace::reading() {
         return reason.to_string();
     }
-    match state.tasks().place(task).and_then(|place| place.name.as_deref()) {
+    match state.tasks().place(task.origin).and_then(|place| place.name.as_deref()) {
         None => {
             "it was spawned with tokio's own `spawn`: spawn it with `lens::spawn(name, future)` to see where it waits"
         }

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use crate::table::entry::Row;
 
 use super::awaiting::awaiting;
-use super::rows::{Count, SiteRow, TaskRow, TaskState, net};
-use super::state::{Site, TasksState};
+use super::rows::{Count, EndRow, SiteRow, TaskRow, TaskState, net};
+use super::state::{Ended, Site, TasksState};
 use groups::groups;
 use select::greatest;
 use tree::tree;
@@ -25,6 +25,12 @@ pub(crate) fn add(to: Functions<TasksState>) -> Functions<TasksState> {
     .rows("list", "The live tasks, oldest id first.", "tasks.list(limit=5)", list)
     .record("get", "One live task.", "tasks.get(tasks.list(limit=1)[0].id) if tasks.count().live else None", get)
     .rows("top", "The live tasks with the most of something, most first.", "tasks.top(limit=3, by=\"busy\")", top)
+    .rows(
+        "ended",
+        "The tasks that ended last, the newest first: a site that spawns and loses tasks all the time shows here.",
+        "tasks.ended(limit=5)",
+        ended,
+    )
     .rows("sites", "The places that tasks were spawned at, most first.", "tasks.sites(limit=5, by=\"live\")", sites)
     .rows(
         "tree",
@@ -69,6 +75,22 @@ impl Default for List {
 struct Get {
     /// The task's id.
     id: u64,
+}
+
+/// Which of the tasks that have ended.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+struct Ends {
+    /// How many rows at most.
+    limit: u32,
+    /// Only tasks whose spawn place or name contains this text.
+    site: Option<String>,
+}
+
+impl Default for Ends {
+    fn default() -> Self {
+        Self { limit: 20, site: None }
+    }
 }
 
 /// Which tasks come first.
@@ -166,6 +188,16 @@ fn get(state: &View<'_, TasksState>, Get { id }: Get) -> Result<TaskRow, CallErr
         Some(task) => Ok(TaskRow::of(state, task)),
         None => Err(no_such_task(id)),
     }
+}
+
+fn ended(state: &View<'_, TasksState>, Ends { limit, site }: Ends) -> Result<Vec<EndRow>, CallError> {
+    let tasks = state.tasks();
+    let is_wanted = |origin| match (&site, tasks.place(origin)) {
+        (None, _) => true,
+        (Some(text), place) => place.is_some_and(|place| place.contains(text)),
+    };
+    let wanted = tasks.ended.iter().filter(|Ended(end)| is_wanted(end.origin));
+    Ok(wanted.take(limit as usize).map(|Ended(end)| EndRow::of(state, end)).collect())
 }
 
 fn no_such_task(id: u64) -> CallError {

@@ -5,6 +5,7 @@ use lens_core::{OrUnavailable, Unavailable};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::table::ends::End;
 use crate::table::entry::Row;
 use crate::table::stats::{FIRST_POLL_BITS, POLL_BUCKETS};
 
@@ -46,6 +47,27 @@ pub struct TaskRow {
     pub freed_bytes: OrUnavailable<u64>,
     /// The difference. A task that hands its data on seems to grow, and one that receives some to shrink.
     pub net_bytes: OrUnavailable<i64>,
+}
+
+/// A task that has ended. Each thread that polls tasks remembers the last 64 that ended in it.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct EndRow {
+    /// The task's id, as `tokio::task::Id` shows it. What panicked has the same one in `panics.recent()`.
+    pub id: u64,
+    /// Where it was spawned: `"src/cart.rs:41:9"`; null if there were too many spawn sites to tell apart.
+    pub place: Option<String>,
+    /// The name that the service gave it, if any.
+    pub name: Option<String>,
+    /// The name of its runtime, if it has one.
+    pub runtime: Option<String>,
+    /// Whose it was: `lens` spawns a few itself.
+    pub owner: Owner,
+    /// How long ago it ended, as exact as the clock's tick.
+    pub ended_ago_ms: f64,
+    /// How long it lived, as exact as the clock's tick.
+    pub lifetime_ms: f64,
+    /// How often it was polled: exact.
+    pub polls_total: u64,
 }
 
 /// A live task in the tree of who spawned whom. Rows come depth first, children by id.
@@ -199,7 +221,7 @@ pub struct Count {
 impl TaskRow {
     pub(crate) fn of(state: &TasksState, task: &Row) -> Self {
         let tasks = state.tasks();
-        let place = tasks.place(task);
+        let place = tasks.place(task.origin);
         let since = tasks.running_since(task.id);
         let until_now = |from: u64| millis(tasks.at_ms.saturating_sub(from));
         Self {
@@ -207,7 +229,7 @@ impl TaskRow {
             parent: Some(task.parent).filter(|&parent| parent != 0),
             place: place.and_then(|place| place.place.clone()),
             name: place.and_then(|place| place.name.clone()),
-            runtime: state.runtime(task).map(str::to_owned),
+            runtime: state.runtime(task.origin).map(str::to_owned),
             owner: owner(place.is_some_and(|place| place.is_lens)),
             state: if since.is_some() { TaskState::Running } else { TaskState::Idle },
             running_ms: since.map(until_now),
@@ -219,6 +241,23 @@ impl TaskRow {
             allocated_bytes: counted(state, task.allocated_bytes),
             freed_bytes: counted(state, task.freed_bytes),
             net_bytes: counted(state, net(task.allocated_bytes, task.freed_bytes)),
+        }
+    }
+}
+
+impl EndRow {
+    pub(crate) fn of(state: &TasksState, end: &End) -> Self {
+        let tasks = state.tasks();
+        let place = tasks.place(end.origin);
+        Self {
+            id: end.id,
+            place: place.and_then(|place| place.place.clone()),
+            name: place.and_then(|place| place.name.clone()),
+            runtime: state.runtime(end.origin).map(str::to_owned),
+            owner: owner(place.is_some_and(|place| place.is_lens)),
+            ended_ago_ms: millis(tasks.at_ms.saturating_sub(end.ended_ms)),
+            lifetime_ms: millis(end.ended_ms.saturating_sub(end.origin.spawned_ms())),
+            polls_total: end.polls,
         }
     }
 }

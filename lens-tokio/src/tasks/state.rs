@@ -3,6 +3,7 @@
 //! It has two parts. Sites and totals are read when the skill is collected; the tasks are copied when a function first
 //! asks for one, because copying a million takes 20 ms and `sites()` needs none. Each part is of one instant.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::OnceLock;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::instrument::{BUILDERS, bytes};
 use crate::table::Table;
+use crate::table::ends::End;
 use crate::table::entry::{Origin, Row};
 use crate::table::slot::Slot;
 
@@ -50,6 +52,9 @@ pub(crate) struct Tasks {
     rows: Vec<Task>,
     /// The polls that were going on, ordered by task.
     running: Vec<Running>,
+    /// The tasks that had ended last, the newest first.
+    #[serde(default)]
+    pub(crate) ended: Vec<Ended>,
     /// Where they were spawned, by the site's number in their origin.
     pub(crate) places: Vec<Place>,
 }
@@ -101,6 +106,23 @@ impl From<Wire> for Task {
 pub(crate) struct Running {
     pub(crate) task: u64,
     pub(crate) started_ms: u64,
+}
+
+/// A task that had ended: its id, its origin, when in milliseconds of the table's clock, and how often it was polled.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(from = "(u64, u64, u64, u64)", into = "(u64, u64, u64, u64)")]
+pub(crate) struct Ended(pub(crate) End);
+
+impl From<Ended> for (u64, u64, u64, u64) {
+    fn from(Ended(end): Ended) -> Self {
+        (end.id, end.origin.bits(), end.ended_ms, end.polls)
+    }
+}
+
+impl From<(u64, u64, u64, u64)> for Ended {
+    fn from((id, origin, ended_ms, polls): (u64, u64, u64, u64)) -> Self {
+        Self(End { id, origin: Origin::from_bits(origin), ended_ms, polls })
+    }
 }
 
 /// A spawn site.
@@ -171,9 +193,9 @@ impl TasksState {
         self.tasks.get()
     }
 
-    /// The name of a task's runtime.
-    pub(crate) fn runtime(&self, task: &Row) -> Option<&str> {
-        self.runtimes.get(usize::from(task.origin.builder()))?.as_deref()
+    /// The name of the runtime of tasks with this origin.
+    pub(crate) fn runtime(&self, origin: Origin) -> Option<&str> {
+        self.runtimes.get(usize::from(origin.builder()))?.as_deref()
     }
 }
 
@@ -188,7 +210,9 @@ impl Tasks {
         let mut rows = Vec::with_capacity(live);
         table.for_each(|row| rows.push(Task(row)));
         let places = table.sites.numbers().map(|site| Place::of(table, site)).collect();
-        Self { at_ms, rows, running, places }
+        let mut ended: Vec<_> = table.slots.iter().flat_map(|slot| slot.ends.iter()).map(Ended).collect();
+        ended.sort_by_key(|Ended(end)| Reverse((end.ended_ms, end.id)));
+        Self { at_ms, rows, running, ended, places }
     }
 
     /// Every task.
@@ -196,9 +220,9 @@ impl Tasks {
         self.rows.iter().map(|task| &task.0)
     }
 
-    /// Where the task was spawned.
-    pub(crate) fn place(&self, task: &Row) -> Option<&Place> {
-        self.places.get(usize::from(task.origin.site()))
+    /// Where tasks with this origin were spawned.
+    pub(crate) fn place(&self, origin: Origin) -> Option<&Place> {
+        self.places.get(usize::from(origin.site()))
     }
 
     /// When the task's poll started that was going on.
@@ -213,7 +237,7 @@ impl Lazy {
         self.copied.get_or_init(|| match self.table {
             Some(table) => Tasks::copy(table),
             // One that was read from a file is always filled.
-            None => Tasks { at_ms: 0, rows: Vec::new(), running: Vec::new(), places: Vec::new() },
+            None => Tasks { at_ms: 0, rows: Vec::new(), running: Vec::new(), ended: Vec::new(), places: Vec::new() },
         })
     }
 }

@@ -63,8 +63,8 @@ fn a_page_that_two_threads_open_at_once_keeps_both_tasks() {
         pages.give_back(&places);
         one.join().unwrap();
         assert_eq!(live(&pages), [4, 5]);
-        assert_eq!(pages.remove(&places, 4).map(Origin::site), Some(1));
-        assert_eq!(pages.remove(&places, 5).map(Origin::site), Some(2));
+        assert_eq!(pages.remove(&places, 4).map(|(origin, _)| origin.site()), Some(1));
+        assert_eq!(pages.remove(&places, 5).map(|(origin, _)| origin.site()), Some(2));
         assert!(live(&pages).is_empty());
     });
 }

@@ -1,12 +1,14 @@
 //! Who a task is: place, parent, runtime, state.
 
+use std::cell::Cell;
 use std::future::pending;
 use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
 use lens_tokio::builder::Builder;
 use serde_json::json;
 
-use crate::ask::{ask, current_thread, line, number, site, try_ask, wait_until, workers};
+use crate::ask::{ask, current_thread, line, number, site, ticking, try_ask, wait_until, workers};
 
 #[test]
 fn a_task_is_listed_with_its_place_until_it_ends() {
@@ -151,4 +153,50 @@ fn the_top_comes_first_by_every_measure() {
         assert!(values.is_sorted_by(|before, after| before >= after), "{by}: {values:?}");
     }
     assert_eq!(site(&place)["polls_total"], 333);
+}
+
+#[test]
+fn the_tasks_that_ended_last_are_listed_the_newest_first() {
+    let runtime = current_thread();
+    let spawned = Cell::new(Vec::new());
+    let place = line(3);
+    let run = |polls: u64| {
+        runtime.block_on(async {
+            let task = tokio::spawn(async move {
+                for _ in 1..polls {
+                    tokio::task::yield_now().await;
+                }
+            });
+            let id = number(task.id());
+            task.await.unwrap();
+            let mut ids = spawned.take();
+            ids.push((id, polls));
+            spawned.set(ids);
+        });
+    };
+    (1..=70).for_each(&run);
+    let rows = ask("ended", &json!({"site": place, "limit": 1000}));
+    let rows = rows.as_array().unwrap();
+    let ended: Vec<_> =
+        rows.iter().map(|row| (row["id"].as_u64().unwrap(), row["polls_total"].as_u64().unwrap())).collect();
+    // The thread remembers 64; the others are gone, the oldest first.
+    let truth: Vec<_> = spawned.take().into_iter().rev().take(64).collect();
+    assert_eq!(ended, truth);
+    assert!(rows[0]["ended_ago_ms"].as_f64().unwrap() <= rows[63]["ended_ago_ms"].as_f64().unwrap());
+    assert_eq!(ask("ended", &json!({"site": "no such place"})), json!([]));
+}
+
+#[test]
+fn an_ended_task_lived_as_long_as_it_did() {
+    let _ticking = ticking();
+    let runtime = current_thread();
+    let place = line(2);
+    runtime.block_on(async {
+        let task = tokio::spawn(tokio::time::sleep(Duration::from_millis(60)));
+        let started = Instant::now();
+        task.await.unwrap();
+        let longest = started.elapsed().as_secs_f64() * 1e3 + 20.0;
+        let lived = ask("ended", &json!({"site": place}))[0]["lifetime_ms"].as_f64().unwrap();
+        assert!((50.0..=longest).contains(&lived), "{lived} ms of 60 to {longest}");
+    });
 }
