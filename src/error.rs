@@ -43,6 +43,22 @@ pub enum Error {
         /// What the operating system said.
         source: io::Error,
     },
+    /// A setting of the language models is wrong (feature `llm`).
+    #[error("the model's settings are wrong: {field}: {what}")]
+    Model {
+        /// Which, and where it stands.
+        field: String,
+        /// What is wrong, and what is right.
+        what: String,
+    },
+    /// The file with the settings of the language models cannot be read (feature `llm`).
+    #[error("the model's settings cannot be read from {}", path.display())]
+    ModelFile {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
     /// A setting makes no sense.
     #[error("{what}")]
     Setting {

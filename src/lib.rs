@@ -13,6 +13,8 @@ mod http;
 mod investigations;
 #[cfg(feature = "logs")]
 mod logs;
+#[cfg(feature = "llm")]
+pub mod models;
 mod own;
 mod queries;
 #[cfg(any(feature = "http", feature = "cli"))]

@@ -1,0 +1,250 @@
+//! Answers, failures and who is asked.
+
+use lens_core::model::{ErrorClass, Stop, Usage};
+use lens_core::redact::REDACTED;
+
+use super::*;
+use crate::models::Key;
+
+#[test]
+fn an_answer_has_its_text_usage_end_and_model() {
+    let server = Server::start(vec![said("all is well")]);
+    let usage = Some(Usage { input_tokens: 7, output_tokens: 3 });
+    let expected =
+        Completion { text: "all is well".to_owned(), usage, stop: Stop::End, model: "openai-generic/m".to_owned() };
+    assert_eq!(answer(&server.models()).unwrap(), expected);
+    let request = server.requests.recv().unwrap();
+    assert!(request.starts_with("POST /v1/chat/completions HTTP/1.1\r\n"), "{request}");
+    assert!(request.contains(&format!("authorization: Bearer {KEY}\r\n")), "{request}");
+    for setting in ["temperature", "top_p"] {
+        assert!(!request.contains(setting), "{request}");
+    }
+}
+
+#[test]
+fn every_status_has_its_class() {
+    let classes = [
+        ("400 Bad Request", ErrorClass::Rejected),
+        ("401 Unauthorized", ErrorClass::Unauthorized),
+        ("403 Forbidden", ErrorClass::Unauthorized),
+        ("404 Not Found", ErrorClass::Rejected),
+        ("408 Request Timeout", ErrorClass::Unavailable),
+        ("409 Conflict", ErrorClass::Unavailable),
+        ("422 Unprocessable Entity", ErrorClass::Rejected),
+        ("429 Too Many Requests", ErrorClass::RateLimited),
+        ("500 Internal Server Error", ErrorClass::Unavailable),
+        ("503 Service Unavailable", ErrorClass::Unavailable),
+        ("529 Overloaded", ErrorClass::Unavailable),
+    ];
+    for (status, class) in classes {
+        let error = failure(reply(status, "", r#"{"error": {"message": "so it is"}}"#));
+        assert_eq!(error.class, class, "{status}");
+        assert!(error.message.starts_with("openai-generic/m (client `only`): "), "{error}");
+        assert!(error.message.ends_with(": so it is"), "{error}");
+    }
+}
+
+#[test]
+fn an_error_with_status_200_is_a_failure_of_its_own_code() {
+    assert_eq!(
+        failure(reply("200 OK", "", r#"{"error": {"code": 429, "message": "x"}}"#)).class,
+        ErrorClass::RateLimited
+    );
+    assert_eq!(failure(reply("200 OK", "", r#"{"error": {"message": "x"}}"#)).class, ErrorClass::Unavailable);
+}
+
+#[test]
+fn no_wait_pays_a_bill() {
+    let error =
+        failure(reply("429 X", "retry-after: 1\r\n", r#"{"error": {"code": "insufficient_quota", "message": "x"}}"#));
+    assert_eq!((error.class, error.retry_after), (ErrorClass::Rejected, None));
+}
+
+#[test]
+fn the_provider_says_how_long_to_wait() {
+    let waits = [
+        ("retry-after: 7\r\n", "", Some(Duration::from_secs(7))),
+        ("retry-after: 0.5\r\n", "", Some(Duration::from_millis(500))),
+        ("retry-after-ms: 1500\r\nretry-after: 2\r\n", "", Some(Duration::from_millis(1500))),
+        ("retry-after: Wed, 21 Oct 2015 07:28:00 GMT\r\n", "", Some(Duration::ZERO)),
+        ("retry-after: 99999999999\r\n", "", Some(crate::models::MAX_RETRY_AFTER)),
+        ("retry-after: soon\r\n", "", None),
+        ("retry-after: -1\r\n", "", None),
+        ("", "", None),
+        ("", r#", "details": [{"@type": "x"}, {"retryDelay": "31s"}]"#, Some(Duration::from_secs(31))),
+    ];
+    for (headers, more, wait) in waits {
+        let error =
+            failure(reply("429 Too Many Requests", headers, &format!(r#"{{"error": {{"message": "x"{more}}}}}"#)));
+        assert_eq!(error.retry_after, wait, "{headers}{more}");
+    }
+}
+
+#[test]
+fn a_date_to_wait_for_is_counted_from_now() {
+    let now = std::time::UNIX_EPOCH + Duration::from_secs(1_445_412_400);
+    let mut headers = reqwest::header::HeaderMap::new();
+    headers.insert("retry-after", "Wed, 21 Oct 2015 07:28:00 GMT".parse().unwrap());
+    assert_eq!(crate::models::failure::retry_after(&headers, now), Some(Duration::from_secs(80)));
+}
+
+#[test]
+fn what_is_no_answer_is_malformed() {
+    let choice = |inner: &str| reply("200 OK", "", &format!(r#"{{"choices": [{inner}]}}"#));
+    for act in [
+        reply("200 OK", "", "<html>welcome</html>"),
+        reply("200 OK", "", r#"{"choices": ["#),
+        reply("200 OK", "", ""),
+        reply("200 OK", "", "{}"),
+        reply("200 OK", "", "[1]"),
+        choice("{}"),
+        choice(r#"{"message": {"content": "cut"}}"#),
+        choice(r#"{"message": {"content": null}, "finish_reason": "stop"}"#),
+    ] {
+        assert_eq!(failure(act).class, ErrorClass::Malformed);
+    }
+}
+
+#[test]
+fn an_answer_that_is_too_large_is_malformed() {
+    let error = failure(reply("200 OK", "", &"x".repeat(crate::models::MAX_ANSWER_BYTES + 1)));
+    assert_eq!(error.class, ErrorClass::Malformed);
+    assert!(error.message.ends_with("is larger than 4194304 bytes"), "{error}");
+}
+
+#[test]
+fn a_broken_connection_and_none_at_all_can_be_tried_again() {
+    let cut = failure(Act::Cut("HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n{\"choices\"".to_owned()));
+    assert_eq!(cut.class, ErrorClass::Connection, "{cut}");
+    assert_eq!(failure(Act::Cut(String::new())).class, ErrorClass::Connection);
+    // A port that was free a moment ago.
+    let url = format!("http://{}/v1", TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap());
+    let nobody = Client::new("only", Provider::OpenAiGeneric, "m").base_url(url);
+    let error = answer(&Settings::new().client(nobody).build().unwrap()).unwrap_err();
+    assert_eq!(error.class, ErrorClass::Connection, "{error}");
+}
+
+#[test]
+fn a_server_that_says_nothing_is_left_after_the_time_out() {
+    let server = Server::start(vec![Act::Hang]);
+    let client = server.client("only").timeout(Duration::from_millis(200));
+    let error = answer(&Settings::new().client(client).build().unwrap()).unwrap_err();
+    assert_eq!(error.class, ErrorClass::Timeout);
+    assert!(error.message.ends_with("no answer after 200ms"), "{error}");
+}
+
+#[test]
+fn a_redirection_is_not_followed() {
+    let elsewhere = Server::start(vec![said("here")]);
+    let error = failure(reply("307 Temporary Redirect", &format!("location: {}\r\n", elsewhere.url), ""));
+    assert_eq!(error.class, ErrorClass::Rejected);
+    assert_eq!(elsewhere.count(), 0);
+}
+
+#[test]
+fn neither_errors_nor_debug_show_a_key() {
+    let body =
+        format!(r#"{{"error": {{"message": "Incorrect API key provided: {KEY}, or sk-proj-abcdefghij1234567890"}}}}"#);
+    let server = Server::start(vec![
+        reply("401 Unauthorized", "", &body),
+        Act::Cut(format!("{KEY}\r\n\r\n")),
+        reply("200 OK", "", KEY),
+    ]);
+    let client = server.client("only").header("x-team", KEY);
+    let settings = Settings::new().client(client);
+    let models = settings.clone().build().unwrap();
+    let mut shown = vec![format!("{settings:?}"), format!("{settings:#?}"), format!("{models:?}"), models.name()];
+    for _ in 0..3 {
+        let error = answer(&models).unwrap_err();
+        shown.extend([error.to_string(), format!("{error:?}"), serde_json::to_string(&error).unwrap()]);
+    }
+    for text in &shown {
+        assert!(!text.contains(KEY) && !text.contains("sk-proj"), "{text}");
+    }
+    let quoted = format!("Incorrect API key provided: {REDACTED}, or {REDACTED}");
+    assert!(shown.iter().any(|text| text.ends_with(&quoted)), "{shown:#?}");
+}
+
+#[test]
+fn a_fallback_asks_the_next_after_any_failure() {
+    for refusal in ["400 Bad Request", "401 Unauthorized", "429 Too Many Requests", "500 Internal Server Error"] {
+        let (first, second) = (Server::start(vec![reply(refusal, "", "{}")]), Server::start(vec![said("second")]));
+        let settings = Settings::new().client(first.client("a")).client(second.client("b"));
+        let models = settings.fallback("any", ["a", "b"]).primary("any").build().unwrap();
+        assert_eq!(answer(&models).unwrap().text, "second");
+        assert_eq!((first.count(), second.count()), (1, 1));
+    }
+}
+
+#[test]
+fn a_fallback_that_fails_tells_all_and_whether_another_try_makes_sense() {
+    let first = Server::start(vec![reply("401 Unauthorized", "", "{}")]);
+    let second = Server::start(vec![reply("429 Too Many Requests", "retry-after: 3\r\n", "{}")]);
+    let settings = Settings::new().client(first.client("a")).client(second.client("b"));
+    let models = settings.fallback("any", ["a", "b"]).primary("any").build().unwrap();
+    let error = answer(&models).unwrap_err();
+    assert_eq!((error.class, error.retry_after), (ErrorClass::RateLimited, Some(Duration::from_secs(3))));
+    assert!(error.message.contains("client `a`") && error.message.contains("client `b`"), "{error}");
+}
+
+#[test]
+fn those_that_take_turns_do_so() {
+    let (first, second) = (Server::start(vec![said("1")]), Server::start(vec![said("2")]));
+    let settings = Settings::new().client(first.client("a")).client(second.client("b"));
+    let models = settings.round_robin("both", ["a", "b"]).primary("both").build().unwrap();
+    let texts: Vec<_> = (0..4).map(|_| answer(&models).unwrap().text).collect();
+    assert_eq!(texts, ["1", "2", "1", "2"]);
+}
+
+#[test]
+fn a_cheaper_model_sorts_and_shortens() {
+    let (good, cheap) = (Server::start(vec![said("good")]), Server::start(vec![said("cheap")]));
+    let settings = Settings::new().client(good.client("good")).client(cheap.client("cheap"));
+    let models = settings.primary("good").classify("cheap").compact("cheap").build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let of = |purpose| runtime.block_on(models.answer(&Prompt { purpose, ..prompt() })).unwrap().text;
+    let texts = [Purpose::Classify, Purpose::Reason, Purpose::Compact, Purpose::Reply].map(of);
+    assert_eq!(texts, ["cheap", "good", "cheap", "good"]);
+}
+
+#[test]
+fn a_dropped_call_ends_its_connection() {
+    let server = Server::start(vec![Act::Hang]);
+    let models = server.models();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let prompt = prompt();
+        let call = tokio::time::timeout(Duration::from_millis(200), models.answer(&prompt));
+        assert!(call.await.is_err());
+        assert!(server.requests.recv().unwrap().starts_with("POST "));
+        let next = tokio::task::spawn_blocking(move || server.requests.recv_timeout(Duration::from_secs(20)));
+        assert_eq!(next.await.unwrap().as_deref(), Ok(CLOSED));
+    });
+}
+
+#[test]
+fn a_key_can_be_renewed_between_calls() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "first-key\n").unwrap();
+    let server = Server::start(vec![said("x")]);
+    let given = server.client("only").key_from(Key::file(file.path()));
+    let models = Settings::new().client(given).build().unwrap();
+    for key in ["first-key", "second-key"] {
+        std::fs::write(file.path(), format!("{key}\n")).unwrap();
+        answer(&models).unwrap();
+        assert!(server.requests.recv().unwrap().contains(&format!("authorization: Bearer {key}\r\n")));
+    }
+    std::fs::write(file.path(), "").unwrap();
+    assert_eq!(answer(&models).unwrap_err().class, ErrorClass::Unauthorized);
+}
+
+#[test]
+fn a_function_gives_keys_and_says_why_not() {
+    let server = Server::start(vec![said("x")]);
+    let with = |key| Settings::new().client(server.client("only").key_from(key)).build().unwrap();
+    answer(&with(Key::function(|| async { Ok("given".into()) }))).unwrap();
+    assert!(server.requests.recv().unwrap().contains("authorization: Bearer given\r\n"));
+    let error = answer(&with(Key::function(|| async { Err("the metadata server is away".to_owned()) }))).unwrap_err();
+    assert_eq!(error.class, ErrorClass::Unauthorized);
+    assert!(error.message.ends_with("there is no key: the metadata server is away"), "{error}");
+}
