@@ -5,13 +5,19 @@ use serde_json::{Map, Value};
 
 /// A provider's part of the language.
 struct Dialect {
-    /// Words that it refuses.
-    refused: &'static [&'static str],
+    /// Words that it refuses, and that bound what is allowed: they become part of the description, as a hint.
+    bounds: &'static [&'static str],
     /// Whether a fixed value has to be a choice of one.
     const_is_enum: bool,
     /// Whether a reference must stand alone.
     lonely_references: bool,
+    /// Whether each schema is of one type or of none, and each object is closed.
+    is_narrow: bool,
 }
+
+/// Words that say nothing of what is allowed, and that one provider or another refuses.
+const REMARKS: [&str; 8] =
+    ["title", "default", "examples", "format", "$comment", "readOnly", "writeOnly", "deprecated"];
 
 /// For servers that take all of it.
 pub(super) fn plain(schema: &Value) -> Value {
@@ -22,21 +28,10 @@ pub(super) fn plain(schema: &Value) -> Value {
 /// required. What may be missing may be null instead.
 pub(super) fn for_openai(schema: &Value) -> (Value, bool) {
     const OPENAI: Dialect = Dialect {
-        refused: &[
-            "title",
-            "default",
-            "examples",
-            "format",
-            "minLength",
-            "maxLength",
-            "uniqueItems",
-            "$comment",
-            "readOnly",
-            "writeOnly",
-            "deprecated",
-        ],
+        bounds: &["minLength", "maxLength", "uniqueItems"],
         const_is_enum: false,
         lonely_references: true,
+        is_narrow: false,
     };
     let mut schema = OPENAI.adapt(&without_root_words(schema.clone()));
     require_nullable(&mut schema);
@@ -47,11 +42,7 @@ pub(super) fn for_openai(schema: &Value) -> (Value, bool) {
 /// For Anthropic, which enforces it. Bedrock takes the same.
 pub(super) fn for_anthropic(schema: &Value) -> Value {
     const ANTHROPIC: Dialect = Dialect {
-        refused: &[
-            "title",
-            "default",
-            "examples",
-            "format",
+        bounds: &[
             "minLength",
             "maxLength",
             "pattern",
@@ -63,13 +54,10 @@ pub(super) fn for_anthropic(schema: &Value) -> Value {
             "minItems",
             "maxItems",
             "uniqueItems",
-            "$comment",
-            "readOnly",
-            "writeOnly",
-            "deprecated",
         ],
         const_is_enum: false,
-        lonely_references: false,
+        lonely_references: true,
+        is_narrow: true,
     };
     ANTHROPIC.adapt(&without_root_words(schema.clone()))
 }
@@ -77,9 +65,7 @@ pub(super) fn for_anthropic(schema: &Value) -> Value {
 /// For Google.
 pub(super) fn for_gemini(schema: &Value) -> Value {
     const GEMINI: Dialect = Dialect {
-        refused: &[
-            "default",
-            "examples",
+        bounds: &[
             "minLength",
             "maxLength",
             "pattern",
@@ -87,14 +73,10 @@ pub(super) fn for_gemini(schema: &Value) -> Value {
             "exclusiveMaximum",
             "multipleOf",
             "uniqueItems",
-            "format",
-            "$comment",
-            "readOnly",
-            "writeOnly",
-            "deprecated",
         ],
         const_is_enum: true,
         lonely_references: false,
+        is_narrow: false,
     };
     GEMINI.adapt(&without_root_words(schema.clone()))
 }
@@ -116,8 +98,16 @@ impl Dialect {
             let definitions = words.get("$defs").map(|inner| ("$defs".to_owned(), self.adapt_each(inner)));
             return Value::Object(whole.into_iter().chain(definitions).collect());
         }
+        if let (true, Some(Value::Array(types))) = (self.is_narrow, words.get("type")) {
+            return self.adapt(&Value::Object(of_one_type_each(words, types)));
+        }
         let mut adapted = Map::new();
-        for (word, value) in words.iter().filter(|(word, _)| !self.refused.contains(&word.as_str())) {
+        let mut hints = Vec::new();
+        for (word, value) in words.iter().filter(|(word, _)| !REMARKS.contains(&word.as_str())) {
+            if self.bounds.contains(&word.as_str()) {
+                hints.push(format!("{word}: {value}"));
+                continue;
+            }
             let (word, value) = match word.as_str() {
                 "properties" | "$defs" | "definitions" => (word.as_str(), self.adapt_each(value)),
                 "oneOf" | "anyOf" => ("anyOf", self.adapt_all(value)),
@@ -127,6 +117,23 @@ impl Dialect {
                 _ => (word.as_str(), value.clone()),
             };
             adapted.insert(word.to_owned(), value);
+        }
+        if !hints.is_empty() {
+            let hint = format!("{{{}}}", hints.join(", "));
+            let description = match adapted.get("description").and_then(Value::as_str) {
+                Some(description) => format!("{description} {hint}"),
+                None => hint,
+            };
+            adapted.insert("description".to_owned(), description.into());
+        }
+        if self.is_narrow {
+            if adapted.contains_key("const") || adapted.contains_key("enum") {
+                adapted.remove("type");
+            }
+            if adapted.get("type").and_then(Value::as_str) == Some("object") {
+                adapted.entry("properties").or_insert_with(|| Value::Object(Map::new()));
+                adapted.insert("additionalProperties".to_owned(), false.into());
+            }
         }
         Value::Object(adapted)
     }
@@ -139,6 +146,22 @@ impl Dialect {
     fn adapt_all(&self, schemas: &Value) -> Value {
         Value::Array(schemas.as_array().into_iter().flatten().map(|schema| self.adapt(schema)).collect())
     }
+}
+
+/// A schema of several types as a choice of schemas with one.
+fn of_one_type_each(words: &Map<String, Value>, types: &[Value]) -> Map<String, Value> {
+    let (mut outer, inner): (Map<_, _>, Map<_, _>) = words
+        .clone()
+        .into_iter()
+        .filter(|(word, _)| word != "type")
+        .partition(|(word, _)| word == "description" || word == "$defs");
+    let choices = types.iter().map(|kind| {
+        let mut choice = if kind.as_str() == Some("null") { Map::new() } else { inner.clone() };
+        choice.insert("type".to_owned(), kind.clone());
+        Value::Object(choice)
+    });
+    outer.insert("anyOf".to_owned(), choices.collect());
+    outer
 }
 
 /// Requires fields that may be null.

@@ -63,7 +63,7 @@ fn openai_gets_chat_completions_with_a_strict_schema() {
     let call = call(&client(Provider::OpenAi, "m"), &prompt());
     let strict = json!({
         "type": "object",
-        "properties": {"action": {"$ref": "#/$defs/Action"}, "note": {"type": ["string", "null"]}},
+        "properties": {"action": {"$ref": "#/$defs/Action"}, "note": {"type": ["string", "null"], "description": "{maxLength: 40}"}},
         "required": ["action", "note"],
         "additionalProperties": false,
         "$defs": {"Action": {"anyOf": [
@@ -145,9 +145,12 @@ fn anthropic_gets_messages() {
     assert_eq!(call.headers, [("anthropic-version", "2023-06-01")]);
     let schema = call.body["output_config"]["format"]["schema"].clone();
     let wait = &schema["$defs"]["Action"]["anyOf"][1]["properties"];
-    assert_eq!(wait["ms"], json!({"type": "integer"}));
-    assert_eq!(wait["skills"], json!({"type": "array", "items": {"type": "string"}}));
-    assert_eq!(schema["properties"]["action"]["description"], "What to do.");
+    assert_eq!(wait["intent"], json!({"const": "wait"}));
+    assert_eq!(wait["ms"], json!({"type": "integer", "description": "{maximum: 9, minimum: 0}"}));
+    assert_eq!(wait["skills"]["description"], "{maxItems: 3}");
+    assert_eq!(schema["properties"]["action"], json!({"$ref": "#/$defs/Action"}));
+    let note = json!({"anyOf": [{"type": "string", "description": "{maxLength: 40}"}, {"type": "null"}]});
+    assert_eq!(schema["properties"]["note"], note);
     let expected = json!({
         "model": "claude-x",
         "max_tokens": 100,
