@@ -4,6 +4,7 @@
 #![cfg(not(loom))]
 
 pub mod builder;
+pub mod console;
 mod flavour;
 mod instrument;
 pub mod runtime;
@@ -20,6 +21,9 @@ mod trees;
 pub mod waits;
 
 pub use builder::Builder;
+#[cfg(feature = "console")]
+pub use console::console_layer;
+pub use console::{Console, ConsoleSkill};
 pub use flavour::TOKIO_UNSTABLE;
 pub use instrument::bytes::{CountersOfThread, count_bytes};
 pub use instrument::instrument;

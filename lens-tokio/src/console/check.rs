@@ -1,0 +1,65 @@
+//! Finds out why the layer sees nothing. Separate because it asks every place on the way from tokio to the layer.
+
+use std::sync::atomic::Ordering;
+
+use lens_core::{Reading, Unavailable};
+use tracing::dispatcher::with_default;
+use tracing::level_filters::{LevelFilter, STATIC_MAX_LEVEL};
+
+use super::layer::{Link, sees_a_lock};
+use crate::flavour::TOKIO_UNSTABLE;
+
+impl Link {
+    /// Whether the layer sees what tokio does: a lock is created to try it.
+    pub(super) fn check(&self) -> Reading<()> {
+        if !TOKIO_UNSTABLE {
+            return Err(Unavailable::NeedsTokioUnstable);
+        }
+        if STATIC_MAX_LEVEL < LevelFilter::TRACE {
+            return Err(Unavailable::NotCompiledIn {
+                what: format!("more than tracing's level {STATIC_MAX_LEVEL}").into(),
+                fix: "take the features `max_level_*` and `release_max_level_*` of the crate `tracing` out of the \
+                      service's and its dependencies' Cargo.toml"
+                    .into(),
+            });
+        }
+        let dispatch = match self.dispatch() {
+            Some(dispatch) if self.is_made() => dispatch,
+            _ => {
+                return Err(not_enabled(
+                    "add the layer to the service's tracing registry, before its runtime starts: \
+                     `tracing_subscriber::registry().with(lens::console_layer()).with(…).init()`",
+                ));
+            }
+        };
+        if self.is_foreign.load(Ordering::Relaxed) {
+            return Err(not_enabled(
+                "remove `lens::console_layer()`, or the service's own console-subscriber from the same registry, since \
+                 two in one would panic",
+            ));
+        }
+        if !self.is_on.load(Ordering::Relaxed) {
+            return Err(not_enabled(
+                "switch the layer on, before what it is to see is spawned: `lens::Console::global().enable()`",
+            ));
+        }
+        if !with_default(&dispatch, sees_a_lock) {
+            return Err(not_enabled(
+                "either a filter in front of all layers keeps tokio's TRACE events out (give it to the layers that it \
+                 is meant for, `.with(fmt::layer().with_filter(filter))`), or tokio is built without its feature \
+                 `tracing`",
+            ));
+        }
+        if self.has_seen_others.load(Ordering::Relaxed) || sees_a_lock() {
+            return Ok(());
+        }
+        Err(not_enabled(
+            "make the registry with `lens::console_layer()` the default of the whole process: `.init()` instead of a \
+             scoped default, before another subscriber is set",
+        ))
+    }
+}
+
+fn not_enabled(how: &'static str) -> Unavailable {
+    Unavailable::NotEnabled { how: how.into() }
+}
