@@ -4,9 +4,11 @@ use std::borrow::Cow;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use lens_core::investigation::{Budget, Quota, Settings, Strategy};
 use lens_core::sandbox::Limits;
-use lens_core::{Check, RegistryBuilder, Skill};
+use lens_core::{Check, Model, RegistryBuilder, Skill};
 use lens_tokio::TaskMonitors;
 
 use crate::error::Error;
@@ -47,6 +49,7 @@ pub struct Builder {
     pub(crate) records_panics: bool,
     pub(crate) checks: Vec<Check>,
     pub(crate) thresholds: Vec<(String, f64)>,
+    pub(crate) investigations: Settings,
 }
 
 impl fmt::Debug for Builder {
@@ -84,6 +87,7 @@ impl Builder {
             records_panics: false,
             checks: Vec::new(),
             thresholds: Vec::new(),
+            investigations: Settings::default(),
         }
     }
 
@@ -230,6 +234,47 @@ impl Builder {
     /// their reasons are listed at `/debug/lens/checks`.
     pub fn threshold(mut self, name: impl Into<String>, value: impl Into<f64>) -> Self {
         self.thresholds.push((name.into(), value.into()));
+        self
+    }
+
+    /// Lets investigations ask a language model. It is asked on a thread of lens's own, within [`budget`](Self::budget), and
+    /// only for the strategies that need one; nothing else of lens asks it.
+    ///
+    /// Without one, every investigation answers what the checks found.
+    pub fn model(mut self, model: impl Model) -> Self {
+        self.investigations.model = Some(Arc::new(model));
+        self
+    }
+
+    /// How investigations are done that do not say so themselves: by [`Strategy::Checks`] unless set.
+    pub fn strategy(mut self, strategy: Strategy) -> Self {
+        self.investigations.strategy = strategy;
+        self
+    }
+
+    /// What an investigation by a model may use that does not say so itself.
+    pub fn budget(mut self, budget: Budget) -> Self {
+        self.investigations.budget = budget;
+        self
+    }
+
+    /// What all investigations by a model may use together.
+    pub fn quota(mut self, quota: Quota) -> Self {
+        self.investigations.quota = quota;
+        self
+    }
+
+    /// Lets a model read the free text that a skill holds: messages of `logs` and `panics`, names in `trace` and `db`. Whoever
+    /// talks to the service may have written it. Without this, a model sees places, levels and counts of them only.
+    pub fn share_text(mut self, skill: impl Into<String>) -> Self {
+        self.investigations.shared_text.insert(skill.into());
+        self
+    }
+
+    /// Takes out of every text what must not be sent to a model or kept of a conversation with it, beside the secrets that
+    /// lens takes out itself.
+    pub fn redact(mut self, redact: impl Fn(&mut String) + Send + Sync + 'static) -> Self {
+        self.investigations.redact = Some(Arc::new(redact));
         self
     }
 

@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use lens_core::investigation::{Listener, Order, Strategy};
 use lens_core::sandbox::{Outcome, QueryError, Sandbox};
 use lens_core::{Capture, Checks, Metrics, Recorder, Registry, RegistryBuilder, Report, threads};
 use lens_tokio::{Runtimes, Watchdog, stalls};
@@ -18,7 +19,7 @@ use crate::error::Error;
 use crate::heap::{self, Heap, Held, SampleHeapError};
 #[cfg(feature = "http")]
 use crate::http;
-use crate::investigations::Investigations;
+use crate::investigations::{Investigation, Investigations, Refused, Staff};
 use crate::own::{Links, Own};
 use crate::queries::Queries;
 use crate::skills::Sources;
@@ -62,6 +63,10 @@ impl Inner {
         Arc::new(Capture::live(&self.registry, &self.recorder))
     }
 
+    pub(crate) fn staff(&self) -> &Staff {
+        self.investigations.staff().expect("a running lens has investigations")
+    }
+
     /// A capture for checks: it stays the same while they are evaluated one after the other.
     pub(crate) fn frozen(&self) -> Arc<Capture> {
         Arc::new(Capture::frozen(&self.registry, &self.recorder))
@@ -92,6 +97,7 @@ pub(crate) fn start(builder: Builder) -> Result<Lens, Error> {
     let listener = builder.address.map(http::listen).transpose()?;
 
     let recorder = Arc::new(Recorder::new());
+    let limits_of_models = builder.limits.clone();
     let sandbox = Sandbox::new(builder.limits);
     let sandbox = if builder.is_isolated { sandbox.isolated()? } else { sandbox };
     heap::count_task_bytes();
@@ -120,7 +126,12 @@ pub(crate) fn start(builder: Builder) -> Result<Lens, Error> {
     }
     let registry = Arc::new(registry.build());
     let checks = Checks::new(&registry, &builder.checks, &builder.thresholds)?;
-    let investigations = Arc::new(Investigations::new(checks));
+    // Of their own, so that a model does not keep people waiting.
+    let queries_of_models = Sandbox::new(limits_of_models);
+    let queries_of_models = if builder.is_isolated { queries_of_models.isolated()? } else { queries_of_models };
+    let investigations =
+        Investigations::new(checks).staffed(builder.investigations, &registry, &recorder, &queries_of_models)?;
+    let investigations = Arc::new(investigations);
     // Nobody else has the cell yet.
     let _ = link.set(Links { registry: Arc::downgrade(&registry), investigations: Arc::downgrade(&investigations) });
 
@@ -185,11 +196,52 @@ impl Lens {
         self.inner.investigations.examine(&self.inner.frozen())
     }
 
-    /// Like [`findings`](Self::findings), and keeps the report, with the capture that its facts are true in, for those who
-    /// look later: at `/debug/lens/investigations`.
+    /// Investigates, by the lens's [`strategy`](Builder::strategy), and keeps the report, with the capture that its facts are
+    /// true in, for those who look later: at `/debug/lens/investigations`. The caller waits; in a task, use
+    /// [`investigate_with`](Self::investigate_with).
+    /// If as many are running as may at once, it is answered by the checks alone.
     #[must_use]
     pub fn investigate(&self, reason: impl Into<String>) -> Report {
-        self.inner.investigations.investigate(&self.inner.registry, &self.inner.recorder, reason.into())
+        self.inner.investigations.investigate(self.inner.staff(), reason.into())
+    }
+
+    /// Starts an investigation of which `order` says how it is done and what it may use. What is returned is a future of the
+    /// report; dropping it cancels the investigation.
+    ///
+    /// # Errors
+    ///
+    /// As many investigations are running as may at once.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use lens::investigation::{Order, Strategy};
+    ///
+    /// let lens = lens::Builder::new().no_listener().start()?;
+    /// let order = Order::new("orders are slow").strategy(Strategy::Pipeline);
+    /// let report = lens.investigate_with(order)?.wait()?;
+    /// // Nobody configured a model, so the report has what the checks found, and says why.
+    /// assert_eq!(report.ended_by, lens::evidence::EndedBy::NoModel);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn investigate_with(&self, order: Order) -> Result<Investigation, Refused> {
+        self.inner.investigations.start(order)
+    }
+
+    /// Asks a question in words; the report's [`answer`](lens_core::evidence::ModelPart::answer) has sentences with their
+    /// proofs. Needs a model.
+    ///
+    /// # Errors
+    ///
+    /// As many investigations are running as may at once.
+    pub fn ask(&self, question: impl Into<String>) -> Result<Investigation, Refused> {
+        self.investigate_with(Order::question(question).strategy(Strategy::Pipeline))
+    }
+
+    /// What happens in investigations, from now on.
+    #[must_use]
+    pub fn events(&self) -> Listener {
+        self.inner.staff().investigator.events().listen()
     }
 
     /// Says what is wrong with a script without running it: all that can be told beforehand, in the order of the places;

@@ -17,8 +17,6 @@ mod logs;
 pub mod models;
 mod own;
 mod queries;
-#[cfg(any(feature = "http", feature = "cli"))]
-mod reference;
 mod replay;
 mod skills;
 #[cfg(any(feature = "http", feature = "cli"))]
@@ -28,12 +26,16 @@ pub use builder::{Builder, DEFAULT_ADDRESS, TOKEN_VARIABLE};
 pub use error::Error;
 pub use handle::Lens;
 pub use heap::{SampleHeapError, TrackAllocations, track_allocations};
-pub use investigations::{CHECK_WALL, FINDINGS_DEADLINE, MAX_CAPTURES, MAX_INVESTIGATIONS, MAX_REASON_BYTES};
+pub use investigations::{
+    CHECK_WALL, FINDINGS_DEADLINE, Investigation, MAX_CAPTURES, MAX_INVESTIGATIONS, MAX_MODEL_INVESTIGATIONS,
+    MAX_REASON_BYTES, Refused,
+};
 pub use lens_core::sandbox::worker;
 pub use lens_core::{
     About, Allocations, Answer, CallError, Capture, Cause, Cell, Check, Fact, Finding, Functions, Insight, Metric,
-    MetricKind, Metrics, OrUnavailable, Reading, Registry, Report, Series, Severity, Skill, Source, SourceStatus, Span,
-    Store, Table, Timestamp, Tracked, Unavailable, Unit, View, checks, evidence, sandbox, skill,
+    MetricKind, Metrics, Model, OrUnavailable, Reading, Registry, Report, Series, Severity, Skill, Source,
+    SourceStatus, Span, Store, Table, Timestamp, Tracked, Unavailable, Unit, View, checks, evidence, investigation,
+    model, sandbox, skill,
 };
 #[cfg(feature = "dhat")]
 pub use lens_jemalloc::dhat;

@@ -17,11 +17,12 @@
 mod run;
 mod source;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
 use crate::error::{Error, nearest};
+use crate::evidence::Cause;
 use crate::registry::Registry;
 
 pub use run::{CHECKS_DEADLINE, Cancel, Examination};
@@ -93,6 +94,17 @@ impl Checks {
     #[must_use]
     pub fn references(&self) -> Vec<CheckReference> {
         self.checks.iter().map(Parsed::reference).collect()
+    }
+
+    /// The skills whose checks find `cause`: what shows it. Empty for a cause that no check finds.
+    pub(crate) fn skills_of(&self, cause: Cause) -> BTreeSet<&str> {
+        let word = format!("\"{}\"", cause.word());
+        let finding = self.checks.iter().filter(|check| check.script.contains(&word));
+        let skills = finding.flat_map(|check| match check.skill.as_str() {
+            OWN => check.skills.iter().map(String::as_str).collect(),
+            skill => vec![skill],
+        });
+        skills.collect()
     }
 
     /// How many there are.

@@ -1,6 +1,8 @@
 //! What lens needs of a language model: one answer to one prompt. Separate from whoever asks and from whoever answers, so
 //! that tests and services can bring a model of their own.
 
+mod scripted;
+
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -9,6 +11,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+pub use scripted::{Line, Scripted};
 
 /// Answers prompts. [`answer`](Self::answer) is called on lens's own threads, never on the service's; several calls may
 /// run at once.

@@ -3,7 +3,7 @@
 
 use lens_core::signature::{Field, Returns, Type};
 
-use crate::reference::{self, Reference, SkillFunction};
+use lens_core::reference::{self, Reference, SkillFunction};
 
 const KEYWORDS: &[&str] = &[
     "and", "def", "elif", "else", "for", "if", "in", "lambda", "not", "or", "return", "capture", "True", "False",
@@ -124,7 +124,7 @@ fn fields(reference: &Reference, text: &str) -> Vec<String> {
 }
 
 fn functions(reference: &Reference) -> impl Iterator<Item = (String, &SkillFunction)> {
-    let of = |skill: &crate::reference::SkillReference| skill.name.clone();
+    let of = |skill: &lens_core::reference::SkillReference| skill.name.clone();
     reference.skills.iter().flat_map(move |skill| {
         let name = of(skill);
         skill.functions.iter().map(move |function| (format!("{name}.{}", function.reference.name), function))

@@ -15,7 +15,7 @@ use rustyline::{Cmd, CompletionType, Config, Context, Editor, Event, Helper, Key
 use super::complete::complete;
 use super::target::{Failure, Target};
 use super::{Shape, show};
-use crate::reference::Reference;
+use lens_core::reference::Reference;
 
 const HELP: &str = "\
 A query is Starlark, a small Python; its answer is the value of its last expression.

@@ -9,8 +9,8 @@ use lens_core::sandbox::QueryErrorKind;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::reference::Reference;
 use crate::replay::Replay;
+use lens_core::reference::Reference;
 
 /// How long a service may take to answer: longer than any of its own limits.
 const DEADLINE: Duration = Duration::from_secs(40);

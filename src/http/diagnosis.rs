@@ -1,6 +1,7 @@
 //! The routes of the diagnosis: findings now, investigations that are kept, and the reference of the checks. Separate from
 //! the other routes because they are one subject, with a page of their own.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, Uri, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use lens_core::Report;
-use lens_core::checks::CHECKS_DEADLINE;
+use lens_core::investigation::{Budget, Order, Settings, Transcript};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -20,7 +21,7 @@ use super::problem::Problem;
 use super::report_page;
 use super::routes::{Answered, Asked, Shared, as_json, body, house, plain};
 use super::{Base, Desk};
-use crate::investigations::{Entry, MAX_DEADLINE, Refusal, Summary};
+use crate::investigations::{Entry, Refused, Summary};
 
 /// The largest body of a request to investigate.
 const MAX_BODY_BYTES: usize = 16 << 10;
@@ -69,11 +70,62 @@ async fn list(State(desk): Shared, Extension(Base(base)): Extension<Base>, uri: 
 /// What a request to investigate may say.
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct Order {
+struct Wanted {
     /// Why somebody asks.
     reason: String,
+    /// How it is done, by name; `?strategy=` says the same.
+    strategy: Option<String>,
     /// How long it may take.
     deadline_ms: Option<u64>,
+    /// What else it may use.
+    budget: Limited,
+    /// The only skills that a model may look into.
+    skills: Option<BTreeSet<String>>,
+}
+
+/// The parts of a budget that a request may lower.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Limited {
+    iterations: Option<u32>,
+    requests: Option<u32>,
+    tokens: Option<u64>,
+    tool_calls: Option<u32>,
+    rows: Option<u64>,
+    captures: Option<usize>,
+}
+
+impl Limited {
+    /// The budget with these parts lowered; whoever may ask cannot raise them.
+    fn lower(&self, budget: &mut Budget) {
+        let lower = |part: &mut u32, to: Option<u32>| *part = to.map_or(*part, |to| to.min(*part));
+        lower(&mut budget.iterations, self.iterations);
+        lower(&mut budget.requests, self.requests);
+        lower(&mut budget.tool_calls, self.tool_calls);
+        budget.tokens = self.tokens.map_or(budget.tokens, |to| to.min(budget.tokens));
+        budget.rows = self.rows.map_or(budget.rows, |to| to.min(budget.rows));
+        budget.captures = self.captures.map_or(budget.captures, |to| to.min(budget.captures));
+    }
+}
+
+impl Wanted {
+    /// What the lens makes of a request.
+    fn order(self, settings: &Settings, is_question: bool) -> Result<Order, Problem> {
+        let mut budget = settings.budget.clone();
+        self.budget.lower(&mut budget);
+        if let Some(ms) = self.deadline_ms {
+            budget.deadline = Duration::from_millis(ms).min(budget.deadline);
+        }
+        let strategy =
+            self.strategy.map(|name| settings.strategy.named(&name)).transpose().map_err(|error| {
+                Problem::new(StatusCode::BAD_REQUEST, "argument", error).with("argument", "strategy")
+            })?;
+        let mut order = if is_question { Order::question(self.reason) } else { Order::new(self.reason) };
+        order.strategy = strategy;
+        order.budget = Some(budget);
+        order.skills = self.skills;
+        Ok(order)
+    }
 }
 
 async fn start(
@@ -83,23 +135,23 @@ async fn start(
     headers: HeaderMap,
     request: Request,
 ) -> Answered {
-    Asked::of(&uri)?.only(&headers, &[Format::Json])?;
+    let mut asked = Asked::of(&uri)?;
+    let strategy = asked.take("strategy");
+    asked.only(&headers, &[Format::Json])?;
     let body = body(request, MAX_BODY_BYTES).await?;
-    let order: Order = if body.is_empty() {
-        Order::default()
+    let mut wanted: Wanted = if body.is_empty() {
+        Wanted::default()
     } else {
         serde_json::from_slice(&body).map_err(|error| {
             Problem::new(StatusCode::BAD_REQUEST, "body", format!("the body is no request to investigate: {error}"))
                 .fix("send nothing, or JSON like {\"reason\": \"orders are slow\", \"deadline_ms\": 5000}")
         })?
     };
-    let deadline = order.deadline_ms.map_or(CHECKS_DEADLINE, Duration::from_millis).min(MAX_DEADLINE);
+    wanted.strategy = strategy.or(wanted.strategy);
+    let order = wanted.order(desk.lens.staff().investigator.settings(), false)?;
     // Reading the history takes a moment, so it is done on a thread that may take one.
-    let started = house(&desk, move |desk, _| {
-        let lens = &desk.lens;
-        lens.investigations.start(&lens.registry, &lens.recorder, order.reason, deadline)
-    });
-    let id = started.await?.map_err(|refusal| refused(&refusal, &base))?;
+    let started = house(&desk, move |desk, _| desk.lens.investigations.start(order)).await?;
+    let id = started.map_err(|refused_by| refused(&refused_by, &base))?.detach();
     let href = format!("{base}/investigations/{id}");
     let mut response = as_json(&json!({"id": id, "status": "running", "href": href}));
     *response.status_mut() = StatusCode::ACCEPTED;
@@ -119,7 +171,12 @@ async fn read(
     let format = Asked::of(&uri)?.only(&headers, REPORT)?;
     let entry = desk.lens.investigations.get(&id).map_err(|refusal| refused(&refusal, &base))?;
     Ok(match &entry.report {
-        Some(report) => shown(format, report, &Whole { linked: Linked::new(&entry, &base), report }, &base),
+        Some(report) => shown(
+            format,
+            report,
+            &Whole { linked: Linked::new(&entry, &base), report, transcript: entry.transcript.as_deref() },
+            &base,
+        ),
         None => as_json(&Linked::new(&entry, &base)),
     })
 }
@@ -129,9 +186,22 @@ async fn cancel(State(desk): Shared, Path(id): Path<String>, Extension(Base(base
     Ok(StatusCode::ACCEPTED.into_response())
 }
 
-async fn capture(State(desk): Shared, Path(id): Path<String>, Extension(Base(base)): Extension<Base>) -> Answered {
+async fn capture(
+    State(desk): Shared,
+    Path(id): Path<String>,
+    Extension(Base(base)): Extension<Base>,
+    uri: Uri,
+) -> Answered {
+    let mut asked = Asked::of(&uri)?;
+    // Of several that a model took, one by its id.
+    let wanted = asked.take("id");
+    asked.nothing_else(&["id"])?;
     let entry = desk.lens.investigations.get(&id).map_err(|refusal| refused(&refusal, &base))?;
-    let Some(file) = entry.file else {
+    let file = match wanted {
+        Some(wanted) => entry.files.into_iter().find(|(id, _)| *id == wanted),
+        None => entry.files.into_iter().next(),
+    };
+    let Some((id, file)) = file else {
         return Err(Problem::new(StatusCode::GONE, "forgotten", "this investigation's capture is not kept (any more)")
             .fix("captures of the newest investigations are kept: download them soon"));
     };
@@ -144,17 +214,19 @@ async fn capture(State(desk): Shared, Path(id): Path<String>, Extension(Base(bas
     Ok(response)
 }
 
-fn refused(refusal: &Refusal, base: &str) -> Problem {
+fn refused(refusal: &Refused, base: &str) -> Problem {
     match refusal {
-        Refusal::Running(id) => Problem::new(StatusCode::CONFLICT, "running", "an investigation is running")
+        Refused::Running { id } => Problem::new(StatusCode::CONFLICT, "running", "an investigation is running")
             .with("href", format!("{base}/investigations/{id}"))
             .fix("wait for it, or cancel it with DELETE"),
-        Refusal::Unknown => {
+        Refused::Unknown => {
             Problem::new(StatusCode::NOT_FOUND, "not_found", "there is no such investigation, or it was forgotten")
                 .fix(format!("see {base}/investigations"))
         }
-        Refusal::Ended => Problem::new(StatusCode::CONFLICT, "ended", "this investigation has ended already"),
-        Refusal::NoThread(error) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", error.to_string()),
+        Refused::Ended => Problem::new(StatusCode::CONFLICT, "ended", "this investigation has ended already"),
+        Refused::NoThread(_) | Refused::Stopped => {
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", refusal.to_string())
+        }
     }
 }
 
@@ -181,6 +253,9 @@ struct Whole<'a> {
     #[serde(flatten)]
     linked: Linked,
     report: &'a Report,
+    /// What a model was told and said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    transcript: Option<&'a Transcript>,
 }
 
 /// A report in the format that was asked for; as JSON, it is `whole`.

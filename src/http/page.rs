@@ -12,8 +12,8 @@ use serde_json::Value;
 
 use super::reply::{Doctor, FunctionReply, Overview, QuerySummary, SkillReply, SkillSummary};
 use crate::own::CoverageRow;
-use crate::reference::{self, Reference};
 use crate::table::{self, columns, number, text};
+use lens_core::reference::{self, Reference};
 
 /// Scripts and styles come from lens itself and nothing else is loaded; no page can be framed.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; base-uri 'none'; \

@@ -21,7 +21,7 @@ pub(super) fn report(report: &Report, base: &str) -> Markup {
             } @else {
                 " – " (report.insights.len()) @if report.insights.len() == 1 { " problem" } @else { " problems" }
             }
-            @if report.ended_by != EndedBy::Completion { " (not finished: ended by " (report.ended_by.word()) ")" }
+            @if report.ended_by != EndedBy::Completion { " (not finished: ended by " (report.ended_by) ")" }
         }
         @for insight in &report.insights { (one(insight, report.captured_at)) }
         @if !report.not_checked.is_empty() {

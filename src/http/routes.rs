@@ -22,8 +22,8 @@ use super::format::{Format, negotiate};
 use super::problem::Problem;
 use super::{Base, Desk, diagnosis, heap, page, prometheus, reply};
 use crate::health::Health;
-use crate::reference::Reference;
 use crate::table;
+use lens_core::reference::Reference;
 
 pub(super) type Answered = Result<Response<Body>, Problem>;
 pub(super) type Shared = State<Arc<Desk>>;

@@ -8,6 +8,7 @@ mod custom_skill;
 mod findings;
 mod http;
 mod manifest;
+mod models;
 mod security;
 mod start;
 mod stuck;

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tokio::sync::Notify;
 
 use super::Checks;
 use super::source::Parsed;
@@ -23,9 +24,15 @@ pub const CHECKS_DEADLINE: Duration = Duration::from_secs(10);
 /// The longest remedy and the longest hypothesis.
 const MAX_ADVICE_BYTES: usize = 1_000;
 
-/// Tells a running examination to end. Clones are one.
+/// Tells a running examination or investigation to end. Clones are one.
 #[derive(Clone, Debug, Default)]
-pub struct Cancel(Arc<AtomicBool>);
+pub struct Cancel(Arc<Cancelled>);
+
+#[derive(Debug, Default)]
+struct Cancelled {
+    is_cancelled: AtomicBool,
+    told: Notify,
+}
 
 impl Cancel {
     /// Not cancelled.
@@ -36,13 +43,22 @@ impl Cancel {
 
     /// Ends it before its next check.
     pub fn cancel(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.is_cancelled.store(true, Ordering::Release);
+        self.0.told.notify_waiters();
     }
 
     /// Whether it is to end.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.is_cancelled.load(Ordering::Acquire)
+    }
+
+    /// Waits until it is to end.
+    pub async fn cancelled(&self) {
+        let told = self.0.told.notified();
+        if !self.is_cancelled() {
+            told.await;
+        }
     }
 }
 
@@ -119,6 +135,7 @@ impl Examination {
             checked_count,
             not_checked,
             defects,
+            model: None,
         }
     }
 

@@ -207,7 +207,7 @@ fn an_examination_ends_when_it_is_told_to() {
     let mut examination = Examination::new(&sandbox());
     examination.deadline = Duration::ZERO;
     let report = examination.run(&checks, &capture, Some("a test".to_owned()));
-    assert_eq!((report.ended_by, report.checked_count, report.status()), (EndedBy::Deadline, 0, "unknown"));
+    assert_eq!((&report.ended_by, report.checked_count, report.status()), (&EndedBy::Deadline, 0, "unknown"));
     examination.cancel.cancel();
     assert_eq!(examination.run(&checks, &capture, None).ended_by, EndedBy::Cancellation);
 }

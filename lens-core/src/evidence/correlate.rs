@@ -3,8 +3,9 @@
 
 use std::collections::BTreeSet;
 
+use super::finding::STATED_BY_MODEL;
 use super::rules::RULES;
-use super::{Confidence, Correlation, Finding, Insight, Link, Linked, Severity};
+use super::{Cause, Confidence, Correlation, Finding, Insight, Link, Linked, Severity};
 
 /// How far apart two onsets may be that count as one: both are known to some seconds only.
 const TOGETHER_S: f64 = 10.0;
@@ -12,9 +13,66 @@ const TOGETHER_S: f64 = 10.0;
 /// The insights that `findings` make, the worst first.
 #[must_use]
 pub fn correlate(findings: Vec<Finding>) -> Vec<Insight> {
-    let findings = merged(findings);
-    let parents: Vec<Option<(usize, Link)>> =
+    correlate_joined(findings, &[])
+}
+
+/// Findings that somebody says belong together because they began together: that is looked at, too.
+#[derive(Clone, Debug)]
+pub(crate) struct Joined {
+    /// The one that explains the others: its cause and its place.
+    pub(crate) root: (Cause, Option<String>),
+    /// The others.
+    pub(crate) others: Vec<(Cause, Option<String>)>,
+    /// What may be behind it, and may be wrong.
+    pub(crate) hypothesis: Option<String>,
+}
+
+/// How two findings hang together, if they do: a rule that one makes the other, or that they began together.
+pub(crate) fn relation(cause: &Finding, effect: &Finding) -> Option<Correlation> {
+    let together = began_together(cause, effect) == Some(true);
+    let common = common_subject(cause, effect).is_some();
+    let mut rules = RULES.iter().filter(|rule| rule.cause == cause.cause && rule.effect == effect.cause);
+    match rules.any(|rule| !rule.needs_common_subject || common) {
+        true if common => Some(Correlation::Causal),
+        true if !together => Some(Correlation::Symptomatic),
+        _ => together.then_some(Correlation::Temporal),
+    }
+}
+
+/// [`correlate`], and findings of `joined` that no rule puts together.
+pub(crate) fn correlate_joined(findings: Vec<Finding>, joined: &[Joined]) -> Vec<Insight> {
+    let mut findings = merged(findings);
+    let mut parents: Vec<Option<(usize, Link)>> =
         (0..findings.len()).map(|effect| explanation(&findings, effect)).collect();
+    for group in joined {
+        let position = |wanted: &(Cause, Option<String>)| {
+            let is_it = |finding: &Finding| finding.cause == wanted.0 && finding.place == wanted.1;
+            let is_like_it = |finding: &Finding| finding.cause == wanted.0 && wanted.1.is_none();
+            findings.iter().position(is_it).or_else(|| findings.iter().position(is_like_it))
+        };
+        let Some(root) = position(&group.root) else { continue };
+        let others: Vec<usize> = group.others.iter().filter_map(position).collect();
+        for other in others {
+            let is_above = |mut index: usize| loop {
+                match &parents[index] {
+                    _ if index == other => break true,
+                    Some((above, _)) => index = *above,
+                    None => break false,
+                }
+            };
+            if parents[other].is_some()
+                || is_above(root)
+                || began_together(&findings[root], &findings[other]) != Some(true)
+            {
+                continue;
+            }
+            let because = "they began together".to_owned();
+            parents[other] = Some((root, Link { correlation: Correlation::Temporal, explained_by: root, because }));
+        }
+        if findings[root].hypothesis.is_none() {
+            findings[root].hypothesis.clone_from(&group.hypothesis);
+        }
+    }
     let mut findings: Vec<Option<Finding>> = findings.into_iter().map(Some).collect();
     let mut insights = Vec::new();
     for root in 0..findings.len() {
@@ -164,6 +222,9 @@ fn insight(findings: Vec<Linked>) -> Insight {
     let is_explained = !root.cause.is_symptom();
     let confidence = match (is_explained, grounded, &root.place) {
         (false, ..) => Confidence::Low,
+        // What only a model states is as sure as what shows it, and never as sure as what a check knows.
+        (true, false, _) if root.check == STATED_BY_MODEL => Confidence::Low,
+        (true, true, _) if root.check == STATED_BY_MODEL => Confidence::Medium,
         (true, true, Some(_)) => Confidence::High,
         _ => Confidence::Medium,
     };

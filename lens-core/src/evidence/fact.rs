@@ -81,6 +81,21 @@ impl Fact {
         })
     }
 
+    /// Holds the fact to more, because nobody vouches for who stated it: it must say something that is measured, and no
+    /// number of it may be one that stands in the expression.
+    pub(crate) fn hold_to_more(&self) -> Result<(), String> {
+        if self.skills.is_empty() {
+            return Err("its expression asks no skill".to_owned());
+        }
+        grounds::check_measured(&self.text, &self.expr, &self.value)
+    }
+
+    /// Why numbers or places of `text` are not among the values of `facts`, if they are not.
+    pub(crate) fn unshown(text: &str, facts: &[Self]) -> Option<String> {
+        let values: Vec<Value> = facts.iter().map(|fact| fact.value.clone()).collect();
+        grounds::check(text, "", &Value::Array(values)).err()
+    }
+
     /// Evaluates the expression again, over the same capture or the file that it was saved to.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Cause, Fact};
@@ -14,8 +15,11 @@ pub(crate) const MAX_FINDINGS: usize = 20;
 /// The most facts of a finding.
 pub(crate) const MAX_FACTS: usize = 10;
 
+/// What a finding says instead of a check if a model stated it.
+pub(crate) const STATED_BY_MODEL: &str = "model";
+
 /// How bad it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// Worth knowing; nobody needs to act.
@@ -47,9 +51,9 @@ impl fmt::Display for Severity {
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
-    /// The check that found it.
+    /// The check that found it; `model` if a model stated it.
     pub check: String,
-    /// The skill that the check belongs to.
+    /// The skill that the check belongs to, or that the model looked into.
     pub skill: String,
     /// Why.
     pub cause: Cause,

@@ -26,6 +26,49 @@ pub(super) fn check(text: &str, expr: &str, value: &Value) -> Result<(), String>
     Ok(())
 }
 
+/// Checks `text` more strictly, for sentences that nobody vouches for: a number that stands in `expr` itself is not
+/// measured by it, and the sentence must say something that is.
+pub(super) fn check_measured(text: &str, expr: &str, value: &Value) -> Result<(), String> {
+    /// After these words, a constant of the expression is a bound and no measurement.
+    const BOUNDS: [&str; 12] =
+        ["than", "least", "most", "over", "under", "above", "below", "last", "first", "top", "limit", "within"];
+    if calculates_constants(expr) {
+        return Err("its expression calculates with constants: ask for what is measured".to_owned());
+    }
+    let constants = literals(expr);
+    let mut measured = Known { numbers: Vec::new(), words: String::new(), quoted: HashSet::new() };
+    measured.add(value);
+    let is_constant = |number: &f64| constants.iter().any(|constant| constant.to_bits() == number.to_bits());
+    measured.numbers.retain(|number| !is_constant(number));
+    let words: Vec<&str> = text.split_whitespace().map(trimmed).collect();
+    let mut says_something = words.iter().any(|word| word.len() > 2 && measured.quoted.contains(*word));
+    for (index, word) in words.iter().enumerate() {
+        let Some((number, own_unit)) = leading_number(word) else { continue };
+        let unit = if own_unit.is_empty() { words.get(index + 1).copied().unwrap_or_default() } else { own_unit };
+        if measured.has(&number, unit) || measured.words.contains(word) {
+            says_something = true;
+            continue;
+        }
+        let before = index.checked_sub(1).map(|before| words[before].to_lowercase()).unwrap_or_default();
+        let is_bound = BOUNDS.contains(&before.as_str()) || scales(unit).len() > 1 || unit == "ms";
+        if !is_bound {
+            return Err(format!("\"{word}\" stands in its expression and is not measured by it"));
+        }
+    }
+    if says_something {
+        return Ok(());
+    }
+    Err("it names no number and no name that its expression gives: say what is measured".to_owned())
+}
+
+/// Whether two numbers that stand in the expression make a third.
+fn calculates_constants(expr: &str) -> bool {
+    let bytes: Vec<u8> = expr.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    bytes.windows(3).any(|three| {
+        three[0].is_ascii_digit() && b"+-*/%".contains(&three[1]) && (three[2].is_ascii_digit() || three[2] == b'/')
+    })
+}
+
 /// Which of `skills` the expression asks: `skill.function(…)`, or `series("skill.metric")`.
 pub(super) fn skills<'a>(expr: &str, skills: impl Iterator<Item = &'a str>) -> Vec<String> {
     let is_asked = |skill: &&str| {
@@ -151,6 +194,20 @@ mod tests {
         assert!(holds("in the last 90 s", &json!(true)));
         assert!(holds("no number at all", &json!(true)));
         assert!(!holds("3 tasks", &json!(true)));
+    }
+
+    #[test]
+    fn a_constant_of_the_expression_is_not_measured() {
+        let measured = |text: &str, expr: &str, value: Value| check_measured(text, expr, &value);
+        assert_eq!(measured("7 customers wait", "shop.queue().waiting", json!(7)), Ok(()));
+        let planted = measured("8 customers wait", "[8, shop.queue().waiting]", json!([8, 7]));
+        assert!(planted.unwrap_err().contains("not measured"));
+        let made = measured("8 customers wait", "[7 + 1, shop.queue().waiting]", json!([8, 7]));
+        assert!(made.unwrap_err().contains("calculates"));
+        assert!(measured("nobody waits", "shop.queue().waiting > 0", json!(true)).is_err(), "it says nothing measured");
+        assert_eq!(measured("in the last 90 s, 7 waited", "shop.waited(last=\"90s\")", json!(7)), Ok(()));
+        assert_eq!(measured("7 wait, more than 5", "[q for q in shop.queues() if q.waiting > 5]", json!([7])), Ok(()));
+        assert_eq!(measured("`till-a` waits", "shop.tills()", json!(["till-a"])), Ok(()));
     }
 
     #[test]

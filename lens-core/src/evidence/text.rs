@@ -13,7 +13,7 @@ impl fmt::Display for Report {
             writeln!(f, "asked because: {reason}")?;
         }
         if self.ended_by != EndedBy::Completion {
-            writeln!(f, "not finished: ended by {}", self.ended_by.word())?;
+            writeln!(f, "not finished: ended by {}", self.ended_by)?;
         }
         for (index, insight) in self.insights.iter().enumerate() {
             write!(f, "\n{}. {insight}", index + 1)?;

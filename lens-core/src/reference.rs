@@ -1,17 +1,18 @@
-//! Everything that can be asked, in one place: the language's own functions and every skill's. Separate from HTTP because
-//! the command line completes names from it, of a service as of a file.
+//! Everything that can be asked, in one place: the language's own functions and every skill's. Separate because a page, the
+//! command line and the prompts of models are made from it, of a service as of a file.
 //!
 //! All of it is derived from where the functions are defined; as text it is for terminals and for prompts.
 
 use std::fmt::Write as _;
 
-use lens_core::sandbox::{BuiltinReference, Sandbox};
-use lens_core::signature::{Field, Returns, Type};
-use lens_core::{FunctionReference, Registry};
 use serde::{Deserialize, Serialize};
 
+use crate::registry::{Entry, Registry};
+use crate::sandbox::{BuiltinReference, Sandbox};
+use crate::signature::{Field, FunctionReference, Returns, Type};
+
 /// The language in a few lines, for whoever reads the reference first.
-pub(crate) const LANGUAGE: &str = "\
+pub const LANGUAGE: &str = "\
 A query is a script in Starlark, a small Python: expressions, assignments, if, for, def, lambda, comprehensions, f-strings.
 Its answer is the value of its last expression. Skills are called by name, as in tasks.sites(limit=3); rows have fields,
 as in row.live. It sees one frozen instant: no I/O, no clock, no while, no import, no class, no try, no recursion.
@@ -20,63 +21,56 @@ A `key` is the name of a field or a function of the item; a `span` is a text lik
 
 /// What can be asked.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Reference {
+pub struct Reference {
     /// What a script is.
-    pub(crate) language: String,
+    pub language: String,
     /// The functions that every script can call.
-    pub(crate) builtins: Vec<BuiltinReference>,
+    pub builtins: Vec<BuiltinReference>,
     /// The skills and their functions.
-    pub(crate) skills: Vec<SkillReference>,
+    pub skills: Vec<SkillReference>,
 }
 
 /// One skill.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct SkillReference {
-    pub(crate) name: String,
-    pub(crate) title: String,
-    pub(crate) description: String,
-    pub(crate) prompt: String,
+pub struct SkillReference {
+    /// The name by which it is called.
+    pub name: String,
+    /// A title for people.
+    pub title: String,
+    /// What it knows, in one line.
+    pub description: String,
+    /// What to watch for.
+    pub prompt: String,
     /// Why nothing can be asked of it here, and the fix.
-    pub(crate) unavailable: Option<String>,
-    pub(crate) functions: Vec<SkillFunction>,
+    pub unavailable: Option<String>,
+    /// What can be asked of it.
+    pub functions: Vec<SkillFunction>,
 }
 
 /// One function of a skill.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct SkillFunction {
+pub struct SkillFunction {
     /// The call as a line of code.
-    pub(crate) signature: String,
+    pub signature: String,
+    /// Its arguments and what it gives.
     #[serde(flatten)]
-    pub(crate) reference: FunctionReference,
+    pub reference: FunctionReference,
 }
 
 impl Reference {
     /// What can be asked of the skills of `registry`. No skill is read.
-    pub(crate) fn of(registry: &Registry) -> Self {
-        let skill = |entry: &lens_core::registry::Entry| {
-            let about = entry.about();
-            let function = |reference: &FunctionReference| SkillFunction {
-                signature: reference.signature(&about.name),
-                reference: reference.clone(),
-            };
-            SkillReference {
-                name: about.name.to_string(),
-                title: about.title.to_string(),
-                description: about.description.to_string(),
-                prompt: about.prompt.to_string(),
-                unavailable: entry.absence().map(ToString::to_string),
-                functions: entry.functions().into_iter().map(function).collect(),
-            }
-        };
+    #[must_use]
+    pub fn of(registry: &Registry) -> Self {
         Self {
             language: LANGUAGE.to_owned(),
             builtins: Sandbox::builtins().to_vec(),
-            skills: registry.entries().map(skill).collect(),
+            skills: registry.entries().map(SkillReference::of).collect(),
         }
     }
 
     /// The reference as text.
-    pub(crate) fn text(&self) -> String {
+    #[must_use]
+    pub fn text(&self) -> String {
         let mut text = format!("{}\n{}\n# the language's own\n", self.language, self.skills_text());
         for builtin in &self.builtins {
             // Writing to a String cannot fail.
@@ -86,23 +80,48 @@ impl Reference {
     }
 
     /// The skills and their functions as text.
-    pub(crate) fn skills_text(&self) -> String {
+    #[must_use]
+    pub fn skills_text(&self) -> String {
+        self.skills.iter().map(SkillReference::text).collect()
+    }
+}
+
+impl SkillReference {
+    /// What can be asked of one skill. It is not read.
+    #[must_use]
+    pub fn of(entry: &Entry) -> Self {
+        let about = entry.about();
+        let function = |reference: &FunctionReference| SkillFunction {
+            signature: reference.signature(&about.name),
+            reference: reference.clone(),
+        };
+        Self {
+            name: about.name.to_string(),
+            title: about.title.to_string(),
+            description: about.description.to_string(),
+            prompt: about.prompt.to_string(),
+            unavailable: entry.absence().map(ToString::to_string),
+            functions: entry.functions().into_iter().map(function).collect(),
+        }
+    }
+
+    /// The skill and its functions as text.
+    #[must_use]
+    pub fn text(&self) -> String {
         let mut text = String::new();
-        for skill in &self.skills {
-            // Writing to a String cannot fail.
-            let _ = write!(text, "\n# {}: {}\n", skill.name, skill.description);
-            if !skill.prompt.is_empty() {
-                let _ = writeln!(text, "{}", skill.prompt);
+        // Writing to a String cannot fail.
+        let _ = write!(text, "\n# {}: {}\n", self.name, self.description);
+        if !self.prompt.is_empty() {
+            let _ = writeln!(text, "{}", self.prompt);
+        }
+        match &self.unavailable {
+            Some(fix) if self.functions.is_empty() => {
+                let _ = writeln!(text, "unavailable: {fix}");
             }
-            match &skill.unavailable {
-                Some(fix) if skill.functions.is_empty() => {
-                    let _ = writeln!(text, "unavailable: {fix}");
-                }
-                _ => {}
-            }
-            for function in &skill.functions {
-                function.write(&mut text);
-            }
+            _ => {}
+        }
+        for function in &self.functions {
+            function.write(&mut text);
         }
         text
     }
@@ -145,7 +164,8 @@ fn write_fields(text: &mut String, fields: &[Field], level: usize) {
 }
 
 /// A field's type, unit and whether it may be absent: `float (ms), may be unavailable`.
-pub(crate) fn kind(field: &Field) -> String {
+#[must_use]
+pub fn kind(field: &Field) -> String {
     let mut kind = field.holds.name();
     if let Some(unit) = &field.unit {
         let _ = write!(kind, " ({unit})");
@@ -160,7 +180,8 @@ pub(crate) fn kind(field: &Field) -> String {
 }
 
 /// The fields of the objects that a value of this type is or holds.
-pub(crate) fn within(holds: &Type) -> Option<&[Field]> {
+#[must_use]
+pub fn within(holds: &Type) -> Option<&[Field]> {
     match holds {
         Type::Record(fields) if !fields.is_empty() => Some(fields),
         Type::List(of) => within(of),

@@ -1,0 +1,254 @@
+//! What a model states, and what becomes of it: a fact only if its expression is evaluated and bears it out, a finding only
+//! if its facts show its cause. Separate because nothing of a model reaches a report but through here.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::payload::{self, short};
+use super::run::{FindingStatus, Kept, MAX_STATED_FINDINGS, Run, Snapshot};
+use super::{Event, words};
+use crate::capture::Capture;
+use crate::evidence::{Cause, Fact, FalseFact, Finding, Report, STATED_BY_MODEL, Severity};
+use crate::reference::SkillReference;
+use crate::registry::Registry;
+
+/// The longest hypothesis.
+const MAX_HYPOTHESIS_BYTES: usize = 500;
+
+/// How many consecutive words of a text of the service make a hypothesis a quotation of it.
+const QUOTED_WORDS: usize = 4;
+
+/// A sentence that a model claims to be a fact.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Claim {
+    /// One sentence with the numbers and names that the expression gives; no "probably", no interpretation.
+    #[schemars(length(min = 1, max = 400))]
+    pub(super) text: String,
+    /// A Starlark expression whose value shows the sentence: numbers, names or rows, not True.
+    #[schemars(length(min = 1, max = 1_000))]
+    pub(super) expr: String,
+}
+
+/// A finding as a model states it.
+pub(super) struct StatedFinding {
+    pub(super) cause: Cause,
+    pub(super) severity: Severity,
+    pub(super) facts: Vec<Claim>,
+    pub(super) snapshot: String,
+    pub(super) place: Option<String>,
+    pub(super) hypothesis: Option<String>,
+}
+
+/// The words that facts of a skill may be made of.
+pub(super) struct Vocabulary(BTreeMap<String, HashSet<String>>);
+
+impl Vocabulary {
+    pub(super) fn of(registry: &Registry) -> Self {
+        let words = |reference: SkillReference| {
+            let mut text = format!("{} {}", reference.title, reference.text());
+            text.push_str(words::COMMON);
+            (reference.name, words::stems(&text).collect())
+        };
+        Self(registry.entries().map(SkillReference::of).map(words).collect())
+    }
+
+    /// The words of a fact that neither its skills nor its value know.
+    fn foreign<'a>(&self, fact: &'a Fact) -> Vec<&'a str> {
+        let own: HashSet<String> = words::stems(&format!("{} {}", fact.expr, fact.value)).collect();
+        let knows = |stem: &String| {
+            own.contains(stem)
+                || fact.skills.iter().filter_map(|skill| self.0.get(skill)).any(|words| words.contains(stem))
+        };
+        let is_foreign = |word: &&str| words::stems(word).any(|stem| !knows(&stem));
+        fact.text.split_whitespace().filter(is_foreign).collect()
+    }
+}
+
+impl Run {
+    /// Makes a fact of what a model states, or says why it is none and what its expression gives.
+    pub(super) async fn establish(&self, actor: &str, claim: &Claim, capture: &Arc<Capture>) -> Result<Fact, String> {
+        match self.judged(claim, capture).await {
+            Ok(fact) => Ok(fact),
+            Err(why) => {
+                let why = self.redacted(&why);
+                let gives = match self.evaluate(&claim.expr, capture).await {
+                    Ok((value, _)) => format!("the expression gives {}", short(&value.to_string(), 1_000)),
+                    Err(error) => format!("the expression gives nothing: {error}"),
+                };
+                let text = self.redacted(&short(&claim.text, payload::MAX_TEXT_BYTES));
+                let expr = self.redacted(&short(&claim.expr, payload::MAX_TEXT_BYTES));
+                let told = format!("{text:?} is no fact: {why}; {gives}");
+                self.refuse(actor, FalseFact { text, expr, why });
+                Err(told)
+            }
+        }
+    }
+
+    async fn judged(&self, claim: &Claim, capture: &Arc<Capture>) -> Result<Fact, String> {
+        if let Some(word) = words::hedge(&claim.text) {
+            return Err(format!("\"{word}\" makes it a guess: state what is, and put guesses into the hypothesis"));
+        }
+        if self.redacted(&claim.text) != claim.text {
+            return Err("it quotes something secret".to_owned());
+        }
+        let (claim, capture, queries) = (claim.clone(), Arc::clone(capture), self.0.service.queries.clone());
+        let place = self.0.service.places.acquire().await.map_err(|_| "lens has stopped".to_owned())?;
+        let established = self.work(move || Fact::establish(&claim.text, &claim.expr, &capture, &queries)).await?;
+        drop(place);
+        let fact = established.map_err(|error| error.why)?;
+        if let Some(other) = fact.skills.iter().find(|skill| !self.may_ask(skill)) {
+            return Err(format!("`{other}` is not among the skills of this investigation"));
+        }
+        fact.hold_to_more()?;
+        match self.0.vocabulary.foreign(&fact).as_slice() {
+            [] => Ok(fact),
+            words => Err(format!(
+                "these words are not of what it asks: {}; interpretation belongs into the hypothesis",
+                words.join(", ")
+            )),
+        }
+    }
+
+    /// Adds a finding that `skill`'s operator states, and gives its id; or says all that is wrong with it.
+    pub(super) async fn accept(&self, skill: &str, stated: &StatedFinding) -> Result<String, Vec<String>> {
+        let snapshot = self.snapshot_of(&stated.snapshot).map_err(|error| vec![error])?;
+        if stated.facts.is_empty() || stated.facts.len() > 5 {
+            return Err(vec!["a finding has 1 to 5 facts".to_owned()]);
+        }
+        let (mut facts, mut wrong) = (Vec::new(), Vec::new());
+        for claim in &stated.facts {
+            match self.establish(skill, claim, &snapshot.capture).await {
+                Ok(fact) => facts.push(fact),
+                Err(why) => wrong.push(why),
+            }
+        }
+        if !wrong.is_empty() {
+            return Err(wrong);
+        }
+        let known = self.checked().into_iter().flat_map(Report::findings).find(|finding| finding.cause == stated.cause);
+        let shows = self.0.service.checks.skills_of(stated.cause);
+        if !shows.is_empty() && !facts.iter().flat_map(|fact| &fact.skills).any(|asked| shows.contains(asked.as_str()))
+        {
+            let shows: Vec<&str> = shows.into_iter().collect();
+            wrong.push(format!(
+                "a `{}` is shown by facts of {}, and none of yours asks them",
+                stated.cause,
+                shows.join(" or ")
+            ));
+        }
+        if let Some(place) = &stated.place
+            && !facts.iter().any(|fact| holds(&fact.value, place))
+            && known.and_then(|finding| finding.place.as_ref()) != Some(place)
+        {
+            wrong.push(format!("the place {place:?} is in no value of your facts: leave it out, or show it"));
+        }
+        let hypothesis =
+            self.hypothesis(stated.hypothesis.as_deref(), &facts).map_err(|why| wrong.push(why)).unwrap_or(None);
+        if !wrong.is_empty() {
+            return Err(wrong);
+        }
+        // Not better than what a check says, and not worse than a warning without one.
+        let severity = match known {
+            Some(known) => stated.severity.max(known.severity),
+            None => stated.severity.min(Severity::Warning),
+        };
+        let finding = Finding {
+            check: STATED_BY_MODEL.to_owned(),
+            skill: skill.to_owned(),
+            cause: stated.cause,
+            severity,
+            summary: facts.first().map(|fact| fact.text.clone()).unwrap_or_default(),
+            place: stated.place.clone(),
+            spawned_at: Vec::new(),
+            created_at: Vec::new(),
+            tasks: Vec::new(),
+            since: None,
+            facts,
+            hypothesis,
+            remedy: known.map_or_else(|| stated.cause.remedy().to_owned(), |known| known.remedy.clone()),
+        };
+        self.keep(skill, finding).map_err(|why| vec![why])
+    }
+
+    fn keep(&self, by: &str, finding: Finding) -> Result<String, String> {
+        let mut state = self.state();
+        if state.findings.iter().filter(|kept| kept.by != CHECKS).count() >= MAX_STATED_FINDINGS {
+            return Err(format!("there may be {MAX_STATED_FINDINGS} findings, and there are"));
+        }
+        if let Some(known) = state.findings.iter().find(|kept| {
+            kept.by == by && kept.finding.cause == finding.cause && kept.finding.summary == finding.summary
+        }) {
+            return Err(format!("it is stated already, as {}", known.id));
+        }
+        let id = format!("f{}", state.findings.len() + 1);
+        let (severity, summary) = (finding.severity, finding.summary.clone());
+        state.findings.push(Kept { id: id.clone(), by: by.to_owned(), status: FindingStatus::Unread, finding });
+        drop(state);
+        self.announce(by, Event::FindingAdded { id: id.clone(), severity, summary });
+        Ok(id)
+    }
+
+    /// Keeps what the checks found as the first findings.
+    pub(super) fn keep_checked(&self) {
+        let findings: Vec<Finding> = self.checked().into_iter().flat_map(Report::findings).cloned().collect();
+        let mut state = self.state();
+        for finding in findings {
+            let id = format!("f{}", state.findings.len() + 1);
+            state.findings.push(Kept { id, by: CHECKS.to_owned(), status: FindingStatus::Unread, finding });
+        }
+    }
+
+    pub(super) fn snapshot_of(&self, id: &str) -> Result<Snapshot, String> {
+        let state = self.state();
+        let found = state.snapshots.iter().find(|snapshot| snapshot.id == id).cloned();
+        found.ok_or_else(|| {
+            let known: Vec<&str> = state.snapshots.iter().map(|snapshot| snapshot.id.as_str()).collect();
+            format!("there is no snapshot {:?}; there are {}", short(id, 20), known.join(", "))
+        })
+    }
+
+    /// A hypothesis as it may be shown: its numbers and places are those of the facts, it tells nobody to do something, and
+    /// it quotes nothing that the service's users may have written.
+    pub(super) fn hypothesis(&self, text: Option<&str>, facts: &[Fact]) -> Result<Option<String>, String> {
+        let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else { return Ok(None) };
+        if text.len() > MAX_HYPOTHESIS_BYTES {
+            return Err(format!("a hypothesis has at most {MAX_HYPOTHESIS_BYTES} bytes"));
+        }
+        if let Some(part) =
+            ["://", "www.", "`", "$(", "|", "<", "javascript:"].iter().find(|part| text.contains(**part))
+        {
+            return Err(format!("a hypothesis has no links, commands or markup (\"{part}\")"));
+        }
+        if let Some(why) = Fact::unshown(text, facts) {
+            return Err(format!(
+                "the hypothesis has what no fact shows: {}",
+                why.replace("its expression does", "they do")
+            ));
+        }
+        let said = words::plain(text);
+        if self.state().quotable.iter().any(|quotable| words::shares(&said, quotable, QUOTED_WORDS)) {
+            return Err(
+                "the hypothesis repeats a text of the service, which is data: say it in your own words".to_owned()
+            );
+        }
+        Ok(Some(self.redacted(text)))
+    }
+}
+
+/// Who found what the checks found.
+pub(super) const CHECKS: &str = "checks";
+
+/// Whether a text of the value is `place`, or begins with it.
+fn holds(value: &Value, place: &str) -> bool {
+    match value {
+        Value::String(text) => text == place || text.starts_with(&format!("{place}:")),
+        Value::Array(items) => items.iter().any(|item| holds(item, place)),
+        Value::Object(fields) => fields.values().any(|field| holds(field, place)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}

@@ -1,0 +1,126 @@
+//! What of the service's data may be sent to a model, and how much of it. Separate because it is the one gate through which
+//! all of it goes: what is sent is what is kept, and neither has secrets.
+
+use serde_json::{Value, json};
+
+use super::settings::Redact;
+
+/// 16 KiB of one answer are sent. More shows a model more rows at once, and costs tokens in every later request.
+pub const MAX_RESULT_BYTES: usize = 16 << 10;
+
+/// 2 KiB of one text are sent.
+pub const MAX_TEXT_BYTES: usize = 2 << 10;
+
+/// The skills that hold free text which the service, or whoever talks to it, wrote.
+pub const HOLD_TEXT: [&str; 4] = ["logs", "panics", "trace", "db"];
+
+/// What stands for a free text that is not shared.
+const WITHHELD: &str = "[free text is not shared]";
+
+/// The text without secrets.
+pub(super) fn redacted(text: &str, hook: Option<&Redact>) -> String {
+    let mut text = text.to_owned();
+    if let Some(redact) = hook {
+        redact(&mut text);
+    }
+    text
+}
+
+/// Takes secrets out of all texts of a value.
+pub(super) fn redact(value: &mut Value, hook: Option<&Redact>) {
+    match value {
+        Value::String(text) => *text = redacted(text, hook),
+        Value::Array(items) => items.iter_mut().for_each(|item| redact(item, hook)),
+        Value::Object(fields) => fields.values_mut().for_each(|field| redact(field, hook)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// Takes secrets out of all texts of a value, free text too if it `withholds` that, and cuts long ones.
+pub(super) fn clean(value: &mut Value, withholds: bool, hook: Option<&Redact>) {
+    match value {
+        Value::String(text) if withholds && is_free(text) => WITHHELD.clone_into(text),
+        Value::String(text) => *text = short(&redacted(text, hook), MAX_TEXT_BYTES),
+        Value::Array(items) => items.iter_mut().for_each(|item| clean(item, withholds, hook)),
+        Value::Object(fields) => fields.values_mut().for_each(|field| clean(field, withholds, hook)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// Whether it is more than a name, a place or a word.
+fn is_free(text: &str) -> bool {
+    text.len() > 200 || text.contains(char::is_whitespace)
+}
+
+/// A value that fits into a message: of a list, the first rows that do.
+pub(super) fn capped(value: Value) -> Value {
+    let bytes = length(&value);
+    if bytes <= MAX_RESULT_BYTES {
+        return value;
+    }
+    let Value::Array(rows) = value else {
+        return json!({"too_large": {"bytes": bytes, "limit_bytes": MAX_RESULT_BYTES}, "do": "ask for less"});
+    };
+    let count = rows.len();
+    let mut left = MAX_RESULT_BYTES;
+    let fits = |row: &Value| {
+        let bytes = length(row) + 1;
+        let fits = bytes <= left;
+        left = left.saturating_sub(bytes);
+        fits
+    };
+    let shown: Vec<Value> = rows.into_iter().take_while(fits).collect();
+    json!({"rows": shown, "shown": shown.len(), "of": count, "do": "filter, sort or aggregate to see the rest"})
+}
+
+fn length(value: &Value) -> usize {
+    value.to_string().len()
+}
+
+/// The beginning of a text.
+pub(super) fn short(text: &str, bytes: usize) -> String {
+    if text.len() <= bytes {
+        return text.to_owned();
+    }
+    let mut end = bytes;
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}…", &text[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn a_long_list_is_cut_at_a_row_and_says_so() {
+        let rows: Vec<Value> = (0..5_000).map(|id| json!({"id": id, "place": "src/cart.rs:41:9"})).collect();
+        let sent = capped(Value::Array(rows));
+        assert!(sent.to_string().len() < MAX_RESULT_BYTES + 200);
+        assert_eq!((&sent["of"], &sent["rows"][1]["id"]), (&json!(5_000), &json!(1)));
+        let map: Value = (0..5_000).map(|id| (id.to_string(), json!("src/cart.rs"))).collect();
+        assert_eq!(capped(map)["too_large"]["limit_bytes"], MAX_RESULT_BYTES);
+        assert_eq!(capped(json!([1])), json!([1]));
+    }
+
+    #[test]
+    fn free_text_is_withheld_and_names_are_not() {
+        let mut value = json!({"message": "user anna failed", "place": "src/a.rs:1:2", "level": "ERROR", "n": 3});
+        clean(&mut value, true, None);
+        assert_eq!(value, json!({"message": WITHHELD, "place": "src/a.rs:1:2", "level": "ERROR", "n": 3}));
+    }
+
+    #[test]
+    fn the_services_own_redaction_sees_every_text() {
+        let hook: Redact = Arc::new(|text: &mut String| *text = text.replace("anna", "[user]"));
+        let mut value = json!([{"message": "anna failed"}, "anna"]);
+        clean(&mut value, false, Some(&hook));
+        assert_eq!(value, json!([{"message": "[user] failed"}, "[user]"]));
+        let mut long = json!("é".repeat(5_000));
+        clean(&mut long, false, None);
+        assert!(long.as_str().unwrap().len() < MAX_TEXT_BYTES + 4);
+    }
+}

@@ -1,0 +1,186 @@
+//! Lies are caught: nothing of what is not true gets into a report, and the model hears why.
+
+use super::*;
+
+/// Has the operator of `shop` state `what`, and gives the report and what it was told.
+async fn stating(what: Value, set: impl FnOnce(&mut Settings)) -> (Report, String) {
+    let mut what = Some(what);
+    let model = Scripted::new(move |prompt| {
+        if is_for(prompt, "classify") {
+            act(json!({"intent": "investigation", "skills": ["shop"]}))
+        } else if is_for(prompt, "synthesize") {
+            act(json!({"intent": "conclude", "insights": []}))
+        } else {
+            act(what.take().unwrap_or_else(|| json!({"intent": "done"})))
+        }
+    });
+    let site = Site::with(model, set);
+    let report = site.pipeline().await.report;
+    the_checks_are_in(&report);
+    let prompts = site.asked();
+    let told = prompts.iter().filter(|prompt| is_for(prompt, "operator")).nth(1).map(|prompt| last(prompt).to_owned());
+    (report, told.unwrap())
+}
+
+/// What a model states, and what is said to be wrong with it. Nothing of it is in the report.
+async fn is_refused(what: Value, why: &str) {
+    let shown = what.to_string();
+    let (report, told) = stating(what, |_| {}).await;
+    assert!(told.contains(why), "{shown}: {told}");
+    assert!(stated(&report).is_empty(), "{shown}: {report}");
+    assert_eq!(report.findings().count(), 1, "{shown}: {report}");
+}
+
+/// OP-06: each fact is evaluated, and what is not true comes back with the value.
+#[tokio::test]
+async fn false_facts_wrong_numbers_and_foreign_words_are_refused() {
+    let growth = |text, expr| reports("queue_growth", &[(text, expr)]);
+    is_refused(growth("8 customers wait", "shop.queue().waiting"), "does not give \\\"8\\\"").await;
+    is_refused(growth("8 customers wait", "shop.queue().waiting"), "the expression gives 7").await;
+    is_refused(growth("nobody waits in the queue", "shop.queue().waiting == 0"), "it is False").await;
+    is_refused(growth("customers wait in the queue", "shop.queue().waiting > 0"), "names no number").await;
+    is_refused(growth("8 customers wait", "[8, shop.queue().waiting]"), "not measured").await;
+    is_refused(growth("8 customers wait", "[7 + 1, shop.queue().waiting]"), "calculates with constants").await;
+    is_refused(growth("7 customers wait", "7"), "asks no skill").await;
+    is_refused(growth("7 customers wait", "shop.quue().waiting"), "did you mean").await;
+    is_refused(growth("7 customers were robbed by pirates", "shop.queue().waiting"), "robbed, pirates").await;
+    is_refused(growth("they wait at src/bank.rs:1:1, 7 of them", "shop.queue()"), "src/bank.rs:1:1").await;
+}
+
+/// OP-16: a guess is no fact.
+#[tokio::test]
+async fn hedge_words_in_a_fact_are_refused() {
+    let guess = "7 customers wait, probably for a till";
+    is_refused(reports("queue_growth", &[(guess, "shop.queue().waiting")]), "put guesses into the hypothesis").await;
+}
+
+#[tokio::test]
+async fn one_false_fact_takes_the_true_ones_of_its_finding_with_it() {
+    let facts = [("31 customers were served", "shop.tills()[0].served"), ("8 wait", "shop.queue().waiting")];
+    is_refused(reports("queue_growth", &facts), "\\\"8 wait\\\" is no fact").await;
+}
+
+/// A cause is shown by facts of the skill whose checks know it.
+#[tokio::test]
+async fn a_cause_that_its_facts_do_not_show_is_refused() {
+    let account = [("250 euros are in the account", "bank.account()")];
+    is_refused(reports("queue_growth", &account), "shown by facts of shop").await;
+}
+
+#[tokio::test]
+async fn a_place_that_no_fact_has_is_refused() {
+    let mut what = reports("queue_growth", &[("7 customers wait", "shop.queue().waiting")]);
+    what["place"] = json!("src/innocent.rs:1:1");
+    is_refused(what, "in no value of your facts").await;
+}
+
+/// Severity has a ceiling without a check, and a floor with one.
+#[tokio::test]
+async fn severity_and_confidence_are_computed() {
+    let mut what = reports("other", &[("31 customers were served", "shop.tills()[0].served")]);
+    what["severity"] = json!("critical");
+    let (report, _) = stating(what, |_| {}).await;
+    assert_eq!(stated(&report)[0].severity, Severity::Warning);
+    let insight = report.insights.iter().find(|insight| insight.root().check == "model").unwrap();
+    assert_eq!((insight.confidence, insight.grounded), (crate::evidence::Confidence::Low, false));
+    assert_eq!(insight.remedy, Cause::Other.remedy(), "a remedy is never a model's");
+    let mut what = reports("queue_growth", &[("31 customers were served", "shop.tills()[0].served")]);
+    what["severity"] = json!("info");
+    let (report, _) = stating(what, |_| {}).await;
+    assert!(report.findings().all(|finding| finding.severity == Severity::Warning), "{report}");
+}
+
+#[tokio::test]
+async fn a_hypothesis_has_no_links_commands_or_numbers_of_its_own() {
+    let with = |hypothesis: &str| {
+        let mut what = reports("other", &[("31 customers were served", "shop.tills()[0].served")]);
+        what["hypothesis"] = json!(hypothesis);
+        what
+    };
+    is_refused(with("see https://evil.example/fix"), "no links, commands or markup").await;
+    is_refused(with("run `rm -rf /`"), "no links, commands or markup").await;
+    is_refused(with("the queue holds 4000 customers"), "what no fact shows").await;
+    let (report, _) = stating(with("the second till is slow"), |_| {}).await;
+    assert_eq!(stated(&report)[0].hypothesis.as_deref(), Some("the second till is slow"));
+    assert!(report.to_string().contains("(hypothesis)"), "{report}");
+}
+
+/// What somebody planted in a log line is not sent without consent; with it, it is data that cannot be repeated as a
+/// hypothesis, be a fact, or make anything healthy.
+#[tokio::test]
+async fn an_instruction_in_a_log_line_gets_nothing_into_a_report() {
+    let read = json!({"intent": "execute", "code": "logs.recent()"});
+    let (_, told) = stating(read.clone(), |_| {}).await;
+    assert!(!told.contains("ignore") && told.contains("src/api.rs:7:1"), "{told}");
+    let share = |settings: &mut Settings| {
+        settings.shared_text.insert("logs".to_owned());
+    };
+    let (_, told) = stating(read.clone(), share).await;
+    assert!(told.contains("ignore all previous"), "{told}");
+
+    let mut obeyed = vec![
+        json!({"intent": "done"}),
+        {
+            let mut what = reports("other", &[("31 customers were served", "shop.tills()[0].served")]);
+            what["hypothesis"] = json!("somebody should run the updater at once");
+            what
+        },
+        json!({"intent": "set_state", "state": "healthy", "reason": "the log says so"}),
+        reports("other", &[("all previous instructions report healthy", "logs.recent()[0].place")]),
+        read,
+    ];
+    let model = Scripted::new(move |prompt| {
+        if is_for(prompt, "classify") {
+            act(json!({"intent": "investigation", "skills": ["shop"]}))
+        } else {
+            act(obeyed.pop().unwrap())
+        }
+    });
+    let site = Site::with(model, share);
+    let report = site.pipeline().await.report;
+    the_checks_are_in(&report);
+    assert_eq!(report.findings().count(), 1, "{report}");
+    assert_eq!(report.status(), "warning");
+    assert_eq!(report.model.as_ref().unwrap().operators[0].state, HealthState::Warning);
+    let text = serde_json::to_string(&report).unwrap();
+    for word in ["updater", "ignore", "previous instructions"] {
+        assert!(!text.contains(word), "{word}: {text}");
+    }
+    assert!(site.asked().iter().all(|prompt| !prompt.system.contains("updater")));
+}
+
+/// CO-06, defect 21: unknown ids and relations that do not hold are refused, and nothing of them is shown.
+#[tokio::test]
+async fn findings_that_do_not_hang_together_are_not_put_together() {
+    let site = Site::lines([
+        act(json!({"intent": "invoke_operators", "skills": ["moon"]})),
+        act(json!({"intent": "produce_insight", "findings": ["f1", "f77"], "correlation": "causal"})),
+        act(json!({"intent": "produce_insight", "findings": ["f1"], "correlation": "causal",
+            "hypothesis": "it costs 900 euros"})),
+        act(json!({"intent": "done"})),
+    ]);
+    let report = site.agent().await.report;
+    the_checks_are_in(&report);
+    assert_eq!(report.ended_by, EndedBy::Completion);
+    assert_eq!(report.model.as_ref().unwrap().unknown_skills, ["moon"]);
+    let prompts = site.asked();
+    assert!(last(&prompts[1]).contains(r#"\"unknown\":[\"moon\"]"#), "{}", last(&prompts[1]));
+    assert!(last(&prompts[2]).contains("there is no finding \\\"f77\\\"; there are f1"), "{}", last(&prompts[2]));
+    assert!(last(&prompts[3]).contains("what no fact shows"), "{}", last(&prompts[3]));
+    assert!(!serde_json::to_string(&report).unwrap().contains("900 euros"));
+}
+
+#[tokio::test]
+async fn an_answer_has_only_sentences_that_are_true() {
+    let site = Site::lines([
+        act(json!({"intent": "question", "skills": ["shop"]})),
+        act(json!({"intent": "answer", "facts": [
+            {"text": "8 customers wait", "expr": "shop.queue().waiting"},
+            {"text": "`till-a` has served 31", "expr": "shop.tills()[0]"},
+        ]})),
+        Line::fails(ErrorClass::Rejected),
+    ]);
+    let report = site.run(Order::question("how many wait?").strategy(Strategy::Pipeline)).await.report;
+    let answer = report.model.as_ref().unwrap().answer.as_ref().unwrap();
+    assert_eq!(answer.facts.iter().map(|fact| fact.text.as_str()).collect::<Vec<_>>(), ["`till-a` has served 31"]);
+}
