@@ -21,6 +21,8 @@ mod live;
 #[cfg(not(feature = "console"))]
 mod off;
 #[cfg(feature = "console")]
+mod remote;
+#[cfg(feature = "console")]
 mod server;
 
 use std::time::Duration;
@@ -36,12 +38,14 @@ use off::Inner;
 pub use lints::Lint;
 #[cfg(feature = "console")]
 pub use live::console_layer;
+#[cfg(feature = "console")]
+pub use remote::read_server;
 pub use rows::{LintRow, OperationRow, ResourceRow, SummaryRow, TaskRow};
 pub use state::{Activity, Missing, Operation, Resource, State, Task, TaskKind};
 
-/// The most live tasks that are recorded; those beyond are counted. More would make snapshots that
+/// The most live tasks that are recorded; those beyond are counted. More would make snapshots that take too long, and that
 /// `console-subscriber` drops, at 4 MiB.
-pub const MAX_TASKS: usize = 8192;
+pub const MAX_TASKS: usize = 4096;
 
 /// The most resources that are recorded while they exist; those beyond are counted.
 pub const MAX_RESOURCES: usize = 4096;
@@ -60,6 +64,12 @@ pub const PUBLISH_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How long a snapshot may take.
 pub const READ_DEADLINE: Duration = Duration::from_secs(2);
+
+/// How long another process's console server may take to answer.
+pub const REMOTE_DEADLINE: Duration = Duration::from_secs(5);
+
+/// The largest answer of another process's console server that is read. None sends more than 4 MiB.
+pub const MAX_REMOTE_BYTES: usize = 8 << 20;
 
 /// What a task takes in memory, as far as it is recorded: 4 KiB of it are two histograms, as small as
 /// `console-subscriber` makes them.
@@ -135,14 +145,27 @@ impl Console {
 /// The skill `console`.
 #[derive(Clone, Debug)]
 pub struct ConsoleSkill {
-    console: Console,
+    origin: Origin,
+}
+
+/// Where the skill reads from.
+#[derive(Clone, Debug)]
+enum Origin {
+    Live(Console),
+    Read(State),
 }
 
 impl ConsoleSkill {
     /// The skill that reads `console`: [`Console::global`] for a service that uses `console_layer`.
     #[must_use]
     pub fn new(console: Console) -> Self {
-        Self { console }
+        Self { origin: Origin::Live(console) }
+    }
+
+    /// A skill that answers from a state that was read, of this or another process.
+    #[must_use]
+    pub fn of(state: State) -> Self {
+        Self { origin: Origin::Read(state) }
     }
 }
 
@@ -164,7 +187,10 @@ impl Skill for ConsoleSkill {
     }
 
     fn collect(&self) -> Reading<State> {
-        self.console.inner.read()
+        match &self.origin {
+            Origin::Live(console) => console.inner.read(),
+            Origin::Read(state) => Ok(state.clone()),
+        }
     }
 
     fn functions(to: Functions<State>) -> Functions<State> {
@@ -207,11 +233,16 @@ impl Skill for ConsoleSkill {
             "while it is switched on: 0.5 µs for a poll, 10 µs for a spawn, 9 µs for a lock and unlock, 5 KiB a task; \
              else that of tokio's own tracing: 0.1 µs for a lock",
         );
-        source.status = self.console.inner.status();
+        if let Origin::Live(console) = &self.origin {
+            source.status = console.inner.status();
+        }
         vec![source]
     }
 
     fn stores(&self) -> Vec<Store> {
-        self.console.inner.stores()
+        match &self.origin {
+            Origin::Live(console) => console.inner.stores(),
+            Origin::Read(_) => Vec::new(),
+        }
     }
 }

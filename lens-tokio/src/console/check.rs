@@ -35,7 +35,7 @@ impl Link {
         if self.is_foreign.load(Ordering::Relaxed) {
             return Err(not_enabled(
                 "remove `lens::console_layer()`, or the service's own console-subscriber from the same registry, since \
-                 two in one would panic",
+                 two in one would panic: `lens console ADDRESS` reads the service's own",
             ));
         }
         if !self.is_on.load(Ordering::Relaxed) {
