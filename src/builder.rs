@@ -307,6 +307,18 @@ impl Builder {
     pub fn open(self, file: impl std::io::Read) -> Result<Replay, Error> {
         Replay::open(self, file)
     }
+
+    /// Reads another process's console server, such as a service with `console-subscriber` and without lens, instead of
+    /// looking at this process. Of the settings, only the limits count. The caller waits, for
+    /// [`REMOTE_DEADLINE`](lens_tokio::console::REMOTE_DEADLINE) at most.
+    ///
+    /// # Errors
+    ///
+    /// There is no such server, it does not answer in time, or it answers something else.
+    #[cfg(feature = "console")]
+    pub fn open_console(self, address: &str) -> Result<Replay, Error> {
+        Replay::console(&self, address)
+    }
 }
 
 /// The shortest token that is accepted.

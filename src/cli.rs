@@ -55,6 +55,15 @@ enum Asked {
         /// What `GET /debug/lens/capture` gave
         capture: PathBuf,
     },
+    /// Asks a service with console-subscriber, which needs no lens; without a query, line by line
+    #[cfg(feature = "console")]
+    Console {
+        #[command(flatten)]
+        script: Script,
+        /// Where its console server is
+        #[arg(default_value = "127.0.0.1:6669")]
+        address: String,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -124,6 +133,15 @@ fn run(command: Command) -> Result<(), Failure> {
             match text {
                 Some(text) => once(&target, &text, &script),
                 None => repl::run(&target, &capture.display().to_string()),
+            }
+        }
+        #[cfg(feature = "console")]
+        Some(Asked::Console { script, address }) => {
+            let text = script.read(!is_asked_here)?;
+            let target = Local::console(&address)?;
+            match text {
+                Some(text) => once(&target, &text, &script),
+                None => repl::run(&target, &address),
             }
         }
         None => {

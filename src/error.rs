@@ -59,6 +59,12 @@ pub enum Error {
         /// What the operating system said.
         source: io::Error,
     },
+    /// Another process's console server cannot be read.
+    #[error("{reason}")]
+    Console {
+        /// Why, with its address.
+        reason: lens_core::Unavailable,
+    },
     /// A setting makes no sense.
     #[error("{what}")]
     Setting {

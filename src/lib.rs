@@ -41,11 +41,14 @@ pub use lens_core::{
 pub use lens_jemalloc::dhat;
 #[cfg(feature = "heap")]
 pub use lens_jemalloc::heap_profiles;
+#[cfg(feature = "console")]
+#[doc(no_inline)]
+pub use lens_tokio::console_layer;
 #[cfg(feature = "waits")]
 #[doc(no_inline)]
 pub use lens_tokio::waits_layer;
 #[doc(no_inline)]
-pub use lens_tokio::{TaskMonitors, Waits, instrument, spawn, task};
+pub use lens_tokio::{Console, TaskMonitors, Waits, instrument, spawn, task};
 #[cfg(feature = "logs")]
 pub use logs::{logs_layer, logs_layer_at};
 pub use own::OwnState;

@@ -53,6 +53,18 @@ impl Replay {
         Ok(Self { capture, sandbox, investigations })
     }
 
+    /// What another process's console server knows, as a capture with the one skill `console`.
+    #[cfg(feature = "console")]
+    pub(crate) fn console(builder: &Builder, address: &str) -> Result<Self, Error> {
+        let state = lens_tokio::console::read_server(address).map_err(|reason| Error::Console { reason })?;
+        let mut registry = RegistryBuilder::new();
+        registry.skill(lens_tokio::ConsoleSkill::of(state))?;
+        let registry = Arc::new(registry.build());
+        let investigations = Investigations::new(Checks::new(&registry, &[], &[])?);
+        let capture = Arc::new(Capture::frozen(&registry, &Arc::new(lens_core::Recorder::new())));
+        Ok(Self { capture, sandbox: Sandbox::new(builder.limits.clone()), investigations })
+    }
+
     /// The capture.
     #[must_use]
     pub fn capture(&self) -> &Arc<Capture> {

@@ -7,7 +7,9 @@ use std::panic::Location;
 #[cfg(not(all(feature = "skills", feature = "logs")))]
 use lens_core::{About, Unavailable};
 use lens_core::{Error, RegistryBuilder};
-use lens_tokio::{RuntimeSkill, Runtimes, StallsSkill, TaskMonitors, TasksSkill, Waits, WaitsSkill};
+use lens_tokio::{
+    Console, ConsoleSkill, RuntimeSkill, Runtimes, StallsSkill, TaskMonitors, TasksSkill, Waits, WaitsSkill,
+};
 
 use crate::heap::Heap;
 
@@ -34,6 +36,7 @@ pub(crate) fn add(registry: &mut RegistryBuilder, sources: Sources) -> Result<He
     registry.skill(TasksSkill::new())?;
     registry.skill(sources.stalls)?;
     registry.skill(WaitsSkill::new(Waits::global()))?;
+    registry.skill(ConsoleSkill::new(Console::global()))?;
 
     let heap = Heap::add(registry, sources.asks_glibc)?;
 

@@ -84,3 +84,12 @@ async fn the_command_asks_a_service_and_a_capture() {
     .await
     .unwrap();
 }
+
+#[cfg(feature = "console")]
+#[test]
+fn the_command_says_that_there_is_no_console_server() {
+    let closed = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().to_string();
+    let (code, out, err) = told(&lens(&["console", "-e", "console.tasks()", &closed], ""));
+    assert_eq!((code, out.as_str()), (Some(3), ""));
+    assert!(err.contains(&closed), "{err}");
+}

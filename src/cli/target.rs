@@ -194,7 +194,7 @@ fn full(given: &str) -> Result<String, Failure> {
     Ok(format!("http://{host}{port}/{path}"))
 }
 
-/// A saved capture.
+/// A capture in this process: one that was saved, or what a console server told.
 pub(super) struct Local(Replay);
 
 impl Local {
@@ -205,6 +205,13 @@ impl Local {
         };
         let opened = std::fs::File::open(file).map_err(|error| why(&error))?;
         crate::Builder::new().open(std::io::BufReader::new(opened)).map(Self).map_err(|error| why(&error))
+    }
+}
+
+#[cfg(feature = "console")]
+impl Local {
+    pub(super) fn console(address: &str) -> Result<Self, Failure> {
+        crate::Builder::new().open_console(address).map(Self).map_err(|error| Failure::Service(error.to_string()))
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod ask;
 mod capture;
+mod console;
 mod custom_skill;
 mod findings;
 mod http;
