@@ -274,7 +274,7 @@ impl Builder {
     /// Takes out of every text what must not be sent to a model or kept of a conversation with it, beside the secrets that
     /// lens takes out itself.
     pub fn redact(mut self, redact: impl Fn(&mut String) + Send + Sync + 'static) -> Self {
-        self.investigations.redact = Some(Arc::new(redact));
+        self.investigations.redactor = lens_core::redact::Redactor::new(redact);
         self
     }
 

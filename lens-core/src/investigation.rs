@@ -57,7 +57,7 @@ pub use question::MAX_TURNS;
 pub use room::Room;
 pub use run::{MAX_SNAPSHOTS, MAX_STATED_FINDINGS, Run};
 pub use schedule::{FollowUp, MAX_CHAIN_DEPTH, MAX_DELAY, MAX_SCHEDULES, MIN_DELAY, Scheduled, Schedules};
-pub use settings::{Approach, Approaching, Order, Redact, Settings, Strategy};
+pub use settings::{Approach, Approaching, Order, Settings, Strategy};
 pub use spans::TARGET;
 pub use talk::{CALL_DEADLINE, MAX_ANSWER_TOKENS, MAX_RETRIES, MAX_RETRY_DELAY, RETRY_DELAY, RETRY_FACTOR};
 pub use transcript::{Entry, MAX_TRANSCRIPT_BYTES, Step, Transcript};
@@ -133,6 +133,12 @@ impl Investigator {
     #[must_use]
     pub fn events(&self) -> &Events {
         &self.events
+    }
+
+    /// Tells who listens that an investigation is to follow another.
+    pub fn announce_schedule(&self, follows: &str, scheduled: &Scheduled, follow_up: &FollowUp) {
+        let event = Event::Scheduled { id: scheduled.id.clone(), delay_ms: millis(follow_up.delay) };
+        self.events.announce(follows, COORDINATOR, event);
     }
 
     /// Begins an investigation of `capture`; its time runs from now on.

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::{EndedBy, Insight, Linked, Report};
+use super::{Answered, EndedBy, Insight, Linked, ModelPart, Report};
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -15,10 +15,16 @@ impl fmt::Display for Report {
         if self.ended_by != EndedBy::Completion {
             writeln!(f, "not finished: ended by {}", self.ended_by)?;
         }
+        if let Some(answer) = self.model.as_ref().and_then(|model| model.answer.as_ref()) {
+            answered(f, answer)?;
+        }
         for (index, insight) in self.insights.iter().enumerate() {
             write!(f, "\n{}. {insight}", index + 1)?;
         }
         writeln!(f, "\n{} checks in {:.0} ms", self.checked_count, self.elapsed_ms)?;
+        if let Some(model) = &self.model {
+            asked(f, model)?;
+        }
         for missing in &self.not_checked {
             writeln!(f, "not checked: {} ({}), because {}", missing.check, missing.skill, missing.because)?;
         }
@@ -28,6 +34,50 @@ impl fmt::Display for Report {
         }
         Ok(())
     }
+}
+
+/// The answer to a question, with its proofs.
+fn answered(f: &mut fmt::Formatter<'_>, answer: &Answered) -> fmt::Result {
+    writeln!(f, "\nasked: {}", answer.question)?;
+    if answer.facts.is_empty() {
+        writeln!(f, "   nothing could be shown")?;
+    }
+    for fact in &answer.facts {
+        writeln!(f, "   fact      {}\n             {}", fact.text, fact.expr)?;
+    }
+    match &answer.hypothesis {
+        Some(hypothesis) => writeln!(f, "   (hypothesis) {hypothesis}"),
+        None => Ok(()),
+    }
+}
+
+/// What a model did, in some lines.
+fn asked(f: &mut fmt::Formatter<'_>, model: &ModelPart) -> fmt::Result {
+    let spent = &model.spent;
+    let models = if model.models.is_empty() { "no model answered".to_owned() } else { model.models.join(", ") };
+    writeln!(
+        f,
+        "asked: {models}; {} requests ({} retries), {} tokens, {} actions, {} facts refused",
+        spent.requests,
+        spent.retries,
+        spent.tokens(),
+        spent.tool_calls,
+        spent.refused_facts
+    )?;
+    for operated in &model.operators {
+        let ended = operated.ended_by.as_ref().map_or_else(|| "still under way".to_owned(), ToString::to_string);
+        writeln!(
+            f,
+            "looked into {}: {}, {} findings, {ended}",
+            operated.skill,
+            operated.state.word(),
+            operated.findings
+        )?;
+    }
+    if !model.unknown_skills.is_empty() {
+        writeln!(f, "there is no skill called {}", model.unknown_skills.join(", "))?;
+    }
+    Ok(())
 }
 
 /// What a report says in one sentence.

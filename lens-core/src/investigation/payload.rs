@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::settings::Redact;
+use crate::redact::Redactor;
 
 /// 16 KiB of one answer are sent. More shows a model more rows at once, and costs tokens in every later request.
 pub const MAX_RESULT_BYTES: usize = 16 << 10;
@@ -17,32 +17,18 @@ pub const HOLD_TEXT: [&str; 4] = ["logs", "panics", "trace", "db"];
 /// What stands for a free text that is not shared.
 const WITHHELD: &str = "[free text is not shared]";
 
-/// The text without secrets.
-pub(super) fn redacted(text: &str, hook: Option<&Redact>) -> String {
-    let mut text = text.to_owned();
-    if let Some(redact) = hook {
-        redact(&mut text);
-    }
-    text
-}
-
-/// Takes secrets out of all texts of a value.
-pub(super) fn redact(value: &mut Value, hook: Option<&Redact>) {
-    match value {
-        Value::String(text) => *text = redacted(text, hook),
-        Value::Array(items) => items.iter_mut().for_each(|item| redact(item, hook)),
-        Value::Object(fields) => fields.values_mut().for_each(|field| redact(field, hook)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
-    }
-}
-
 /// Takes secrets out of all texts of a value, free text too if it `withholds` that, and cuts long ones.
-pub(super) fn clean(value: &mut Value, withholds: bool, hook: Option<&Redact>) {
+pub(super) fn clean(value: &mut Value, withholds: bool, redactor: &Redactor) {
+    redactor.json(value);
+    shorten(value, withholds);
+}
+
+fn shorten(value: &mut Value, withholds: bool) {
     match value {
         Value::String(text) if withholds && is_free(text) => WITHHELD.clone_into(text),
-        Value::String(text) => *text = short(&redacted(text, hook), MAX_TEXT_BYTES),
-        Value::Array(items) => items.iter_mut().for_each(|item| clean(item, withholds, hook)),
-        Value::Object(fields) => fields.values_mut().for_each(|field| clean(field, withholds, hook)),
+        Value::String(text) => *text = short(text, MAX_TEXT_BYTES),
+        Value::Array(items) => items.iter_mut().for_each(|item| shorten(item, withholds)),
+        Value::Object(fields) => fields.values_mut().for_each(|field| shorten(field, withholds)),
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
@@ -91,8 +77,6 @@ pub(super) fn short(text: &str, bytes: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
 
     #[test]
@@ -109,18 +93,18 @@ mod tests {
     #[test]
     fn free_text_is_withheld_and_names_are_not() {
         let mut value = json!({"message": "user anna failed", "place": "src/a.rs:1:2", "level": "ERROR", "n": 3});
-        clean(&mut value, true, None);
+        clean(&mut value, true, &Redactor::default());
         assert_eq!(value, json!({"message": WITHHELD, "place": "src/a.rs:1:2", "level": "ERROR", "n": 3}));
     }
 
     #[test]
     fn the_services_own_redaction_sees_every_text() {
-        let hook: Redact = Arc::new(|text: &mut String| *text = text.replace("anna", "[user]"));
+        let redactor = Redactor::new(|text: &mut String| *text = text.replace("anna", "[user]"));
         let mut value = json!([{"message": "anna failed"}, "anna"]);
-        clean(&mut value, false, Some(&hook));
+        clean(&mut value, false, &redactor);
         assert_eq!(value, json!([{"message": "[user] failed"}, "[user]"]));
         let mut long = json!("é".repeat(5_000));
-        clean(&mut long, false, None);
+        clean(&mut long, false, &Redactor::default());
         assert!(long.as_str().unwrap().len() < MAX_TEXT_BYTES + 4);
     }
 }

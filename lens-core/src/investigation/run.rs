@@ -196,6 +196,18 @@ impl Run {
         self.execute(script, &self.0.capture).await.map(|(value, _)| value)
     }
 
+    /// Asks a running operator something, on a copy of its conversation: it is not disturbed, and learns nothing of it. Costs
+    /// tokens of this investigation.
+    ///
+    /// # Errors
+    ///
+    /// No operator of that skill is running, or it cannot answer.
+    pub async fn ask_operator(&self, skill: &str, question: &str) -> Result<Value, String> {
+        let desk = self.state().desks.get(skill).filter(|desk| desk.is_running()).cloned();
+        let desk = desk.ok_or_else(|| format!("no operator of {:?} is running", payload::short(skill, 40)))?;
+        desk.ask(self, question).await
+    }
+
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         // Nothing panics while it is held.
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -211,13 +223,13 @@ impl Run {
 
     /// The text without secrets: what may be sent and kept.
     pub(super) fn redacted(&self, text: &str) -> String {
-        payload::redacted(text, self.0.settings.redact.as_ref())
+        self.0.settings.redactor.text(text)
     }
 
     /// The value without secrets.
     pub(super) fn redacted_value(&self, value: &Value) -> Value {
         let mut value = value.clone();
-        payload::redact(&mut value, self.0.settings.redact.as_ref());
+        self.0.settings.redactor.json(&mut value);
         value
     }
 
@@ -350,7 +362,7 @@ impl Run {
         let mut holding = touched.iter().filter(|skill| payload::HOLD_TEXT.contains(&skill.as_str())).peekable();
         let holds = holding.peek().is_some();
         let withholds = holding.any(|skill| !shared.contains(skill));
-        payload::clean(&mut value, withholds, self.0.settings.redact.as_ref());
+        payload::clean(&mut value, withholds, &self.0.settings.redactor);
         let value = payload::capped(value);
         if holds && !withholds {
             self.remember(&value);

@@ -12,6 +12,7 @@ use super::run::Run;
 use crate::error::nearest;
 use crate::evidence::EndedBy;
 use crate::model::Model;
+use crate::redact::Redactor;
 
 /// How an investigation is done. All begin with what the checks found and end in the same report.
 #[derive(Clone, Default)]
@@ -109,9 +110,6 @@ impl PartialEq for Strategy {
     }
 }
 
-/// Takes out of a text what must not be sent.
-pub type Redact = Arc<dyn Fn(&mut String) + Send + Sync>;
-
 /// What all investigations of one lens share.
 #[derive(Clone, Default)]
 #[non_exhaustive]
@@ -124,8 +122,8 @@ pub struct Settings {
     pub budget: Budget,
     /// What all may use together.
     pub quota: Quota,
-    /// Takes secrets out of every text before it is sent and before it is kept, after lens's own redaction.
-    pub redact: Option<Redact>,
+    /// Takes secrets out of everything before it is sent and before it is kept.
+    pub redactor: Redactor,
     /// The skills whose free text (messages of logs, of panics) may be sent. Of others, only single words are.
     pub shared_text: BTreeSet<String>,
 }

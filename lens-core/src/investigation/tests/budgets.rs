@@ -233,12 +233,17 @@ async fn secrets_are_in_no_request_and_in_no_transcript() {
             true => act(json!({"intent": "question", "skills": ["shop"]})),
             false => act(json!({"intent": "answer", "facts": [], "hypothesis": "hunter2 is open"})),
         }),
-        |settings| settings.redact = Some(Arc::new(|text: &mut String| *text = text.replace("hunter2", "[redacted]"))),
+        |settings| {
+            settings.redactor =
+                crate::redact::Redactor::new(|text: &mut String| *text = text.replace("hunter2", "[redacted]"))
+        },
     );
-    let outcome = site.run(Order::question("is hunter2 the password?").strategy(Strategy::Pipeline)).await;
+    let outcome =
+        site.run(Order::question("is hunter2 the word, and password=swordfish?").strategy(Strategy::Pipeline)).await;
     assert!(site.asked().iter().all(|prompt| !serde_json::to_string(prompt).unwrap().contains("hunter2")));
+    assert!(site.asked().iter().all(|prompt| !serde_json::to_string(prompt).unwrap().contains("swordfish")));
     let kept = serde_json::to_string(&outcome.transcript).unwrap() + &serde_json::to_string(&outcome.report).unwrap();
-    assert!(!kept.contains("hunter2"), "{kept}");
+    assert!(!kept.contains("hunter2") && !kept.contains("swordfish"), "{kept}");
     assert!(kept.contains("[redacted]"));
 }
 
