@@ -1,6 +1,7 @@
 //! lens over HTTP, on a thread and a runtime of its own: it answers while every worker of the service is blocked.
 //! Separate because nothing else of lens depends on it.
 
+mod conversation;
 mod diagnosis;
 mod format;
 mod gate;
@@ -123,11 +124,18 @@ struct Desk {
     /// Where lens's own pages are made, so that they come while queries take all places.
     house: Sandbox,
     started_at: Timestamp,
+    /// One place for each who listens to events.
+    listeners: Arc<Semaphore>,
 }
 
 impl Desk {
     fn new(lens: &Arc<Inner>) -> Arc<Self> {
-        Arc::new(Self { lens: Arc::clone(lens), house: Sandbox::new(Limits::default()), started_at: Timestamp::now() })
+        Arc::new(Self {
+            lens: Arc::clone(lens),
+            house: Sandbox::new(Limits::default()),
+            started_at: Timestamp::now(),
+            listeners: Arc::new(Semaphore::new(conversation::MAX_LISTENERS)),
+        })
     }
 }
 

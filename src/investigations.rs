@@ -13,10 +13,9 @@ use lens_core::sandbox::{Limits, Sandbox};
 use lens_core::{Capture, Recorder, Registry, Report};
 
 use crate::error::Error;
-pub(crate) use kept::Entry;
 use kept::Kept;
 #[cfg(feature = "http")]
-pub(crate) use kept::Summary;
+pub(crate) use kept::{Entry, Summary};
 pub use started::{Investigation, Refused};
 
 /// How many reports are kept, the newest. More takes memory, some kilobytes each, and up to a megabyte where a model was
@@ -59,6 +58,16 @@ pub(crate) struct Staff {
     /// Where a model is asked; there is none without one.
     room: Mutex<Option<Room>>,
     pub(crate) schedules: Schedules,
+}
+
+impl Staff {
+    /// Runs `work` where the model is asked; dropped at once if there is no such place.
+    #[cfg(feature = "http")]
+    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        if let Some(room) = self.room.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+            room.spawn(work);
+        }
+    }
 }
 
 impl Investigations {

@@ -10,7 +10,7 @@ use axum::body::Body;
 use axum::extract::{Extension, Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, Uri, header};
 use axum::response::IntoResponse;
-use axum::routing::get;
+use axum::routing::{delete, get, post};
 use lens_core::Report;
 use lens_core::investigation::{Budget, Order, Settings, Transcript};
 use serde::{Deserialize, Serialize};
@@ -24,7 +24,7 @@ use super::{Base, Desk};
 use crate::investigations::{Entry, Refused, Summary};
 
 /// The largest body of a request to investigate.
-const MAX_BODY_BYTES: usize = 16 << 10;
+pub(super) const MAX_BODY_BYTES: usize = 16 << 10;
 
 /// Formats of a report.
 const REPORT: &[Format] = &[Format::Json, Format::Html, Format::Text];
@@ -36,6 +36,10 @@ pub(super) fn router() -> Router<Arc<Desk>> {
         .route("/investigations", get(list).post(start))
         .route("/investigations/{id}", get(read).delete(cancel))
         .route("/investigations/{id}/capture", get(capture))
+        .route("/schedules", get(super::conversation::schedules))
+        .route("/schedules/{id}", delete(super::conversation::cancel_schedule))
+        .route("/ask", post(super::conversation::ask))
+        .route("/events", get(super::conversation::events))
 }
 
 async fn findings(
@@ -46,7 +50,7 @@ async fn findings(
 ) -> Answered {
     let format = Asked::of(&uri)?.only(&headers, REPORT)?;
     let report = house(&desk, |desk, _| desk.lens.investigations.examine(&desk.lens.frozen())).await?;
-    Ok(shown(format, &report, &report, &base))
+    Ok(shown(format, &report, None, &report, &base))
 }
 
 async fn checks(State(desk): Shared, Extension(Base(base)): Extension<Base>, uri: Uri, headers: HeaderMap) -> Answered {
@@ -70,11 +74,11 @@ async fn list(State(desk): Shared, Extension(Base(base)): Extension<Base>, uri: 
 /// What a request to investigate may say.
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct Wanted {
+pub(super) struct Wanted {
     /// Why somebody asks.
-    reason: String,
+    pub(super) reason: String,
     /// How it is done, by name; `?strategy=` says the same.
-    strategy: Option<String>,
+    pub(super) strategy: Option<String>,
     /// How long it may take.
     deadline_ms: Option<u64>,
     /// What else it may use.
@@ -110,7 +114,7 @@ impl Limited {
 
 impl Wanted {
     /// What the lens makes of a request.
-    fn order(self, settings: &Settings, is_question: bool) -> Result<Order, Problem> {
+    pub(super) fn order(self, settings: &Settings, is_question: bool) -> Result<Order, Problem> {
         let mut budget = settings.budget.clone();
         self.budget.lower(&mut budget);
         if let Some(ms) = self.deadline_ms {
@@ -171,12 +175,11 @@ async fn read(
     let format = Asked::of(&uri)?.only(&headers, REPORT)?;
     let entry = desk.lens.investigations.get(&id).map_err(|refusal| refused(&refusal, &base))?;
     Ok(match &entry.report {
-        Some(report) => shown(
-            format,
-            report,
-            &Whole { linked: Linked::new(&entry, &base), report, transcript: entry.transcript.as_deref() },
-            &base,
-        ),
+        Some(report) => {
+            let transcript = entry.transcript.as_deref();
+            let whole = Whole { linked: Linked::new(&entry, &base), report, transcript };
+            shown(format, report, transcript, &whole, &base)
+        }
         None => as_json(&Linked::new(&entry, &base)),
     })
 }
@@ -214,7 +217,7 @@ async fn capture(
     Ok(response)
 }
 
-fn refused(refusal: &Refused, base: &str) -> Problem {
+pub(super) fn refused(refusal: &Refused, base: &str) -> Problem {
     match refusal {
         Refused::Running { id } => Problem::new(StatusCode::CONFLICT, "running", "an investigation is running")
             .with("href", format!("{base}/investigations/{id}"))
@@ -259,9 +262,15 @@ struct Whole<'a> {
 }
 
 /// A report in the format that was asked for; as JSON, it is `whole`.
-fn shown(format: Format, report: &Report, whole: &impl Serialize, base: &str) -> Response<Body> {
+fn shown(
+    format: Format,
+    report: &Report,
+    transcript: Option<&Transcript>,
+    whole: &impl Serialize,
+    base: &str,
+) -> Response<Body> {
     match format {
-        Format::Html => super::page::respond(&report_page::report(report, base)),
+        Format::Html => super::page::respond(&report_page::report(report, transcript, base)),
         Format::Text => plain(report.to_string()),
         _ => as_json(&with_status(whole, report)),
     }

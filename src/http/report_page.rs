@@ -2,14 +2,15 @@
 //! Separate from the other pages because somebody reads this one at three in the morning.
 
 use lens_core::checks::CheckReference;
-use lens_core::evidence::{EndedBy, Linked as LinkedFinding};
+use lens_core::evidence::{EndedBy, Fact, Linked as LinkedFinding, ModelPart};
+use lens_core::investigation::Transcript;
 use lens_core::{Insight, Report, Timestamp};
 use maud::{Markup, html};
 
 use super::diagnosis::Linked;
 use super::page::frame;
 
-pub(super) fn report(report: &Report, base: &str) -> Markup {
+pub(super) fn report(report: &Report, transcript: Option<&Transcript>, base: &str) -> Markup {
     let status = report.status();
     let body = html! {
         h1 { "What is wrong" }
@@ -22,6 +23,14 @@ pub(super) fn report(report: &Report, base: &str) -> Markup {
                 " – " (report.insights.len()) @if report.insights.len() == 1 { " problem" } @else { " problems" }
             }
             @if report.ended_by != EndedBy::Completion { " (not finished: ended by " (report.ended_by) ")" }
+        }
+        @if let Some(answer) = report.model.as_ref().and_then(|model| model.answer.as_ref()) {
+            section.insight {
+                h2 { "asked: " (answer.question) }
+                @if answer.facts.is_empty() { p.quiet { "nothing could be shown" } }
+                (proofs(&answer.facts))
+                @if let Some(hypothesis) = &answer.hypothesis { p { em { "may be wrong: " (hypothesis) } } }
+            }
         }
         @for insight in &report.insights { (one(insight, report.captured_at)) }
         @if !report.not_checked.is_empty() {
@@ -38,6 +47,8 @@ pub(super) fn report(report: &Report, base: &str) -> Markup {
                 @for defect in &report.defects { tr { td { code { (defect.check) } } td { (defect.why) } } }
             }
         }
+        @if let Some(model) = &report.model { (asked(model)) }
+        @if let Some(transcript) = transcript { (said(transcript)) }
         p.quiet {
             "captured at " (report.captured_at) " · capture " (report.capture) " · " (report.checked_count) " "
             a href={ (base) "/checks" } { "checks" } " in " (format!("{:.0}", report.elapsed_ms)) " ms"
@@ -77,11 +88,55 @@ fn one(insight: &Insight, at: Timestamp) -> Markup {
 }
 
 fn facts(linked: &LinkedFinding) -> Markup {
+    proofs(&linked.finding.facts)
+}
+
+fn proofs(facts: &[Fact]) -> Markup {
     html! {
         ul.facts {
-            @for fact in &linked.finding.facts {
+            @for fact in facts {
                 li { (fact.text) details { summary { "proof" } pre { (fact.expr) "\n= " (fact.value) } } }
             }
+        }
+    }
+}
+
+/// What a model did.
+fn asked(model: &ModelPart) -> Markup {
+    let spent = &model.spent;
+    html! {
+        h2 { "Asked" }
+        p.quiet {
+            (model.models.join(", ")) " · " (spent.requests) " requests, " (spent.retries) " retries · " (spent.tokens())
+            " tokens · " (spent.tool_calls) " actions · " (spent.refused_facts) " facts refused"
+            @if !model.unknown_skills.is_empty() { " · there is no skill called " (model.unknown_skills.join(", ")) }
+        }
+        table {
+            @for operated in &model.operators {
+                tr {
+                    td { code { (operated.skill) } }
+                    td { (operated.state.word()) }
+                    td { (operated.findings) " findings" }
+                    td.quiet {
+                        @match &operated.ended_by { Some(ended_by) => (ended_by), None => "still under way" }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What was sent to the model and what it answered, as text: nothing of it is markup here.
+fn said(transcript: &Transcript) -> Markup {
+    html! {
+        details {
+            summary { "what was sent to the model, and what it answered" }
+            @for entry in &transcript.entries {
+                @let step = serde_json::to_string_pretty(&entry.step).unwrap_or_default();
+                p.quiet { (entry.at) " " code { (entry.actor) } }
+                pre { (step) }
+            }
+            @if transcript.dropped > 0 { p.quiet { (transcript.dropped) " more are not kept" } }
         }
     }
 }
@@ -106,6 +161,7 @@ pub(super) fn list(list: &[Linked], base: &str) -> Markup {
                     td { a href=(entry.href) { (entry.summary.started_at) } }
                     td class=(entry.summary.status) { (entry.summary.status) }
                     td { @for summary in entry.summary.summaries.iter().flatten() { (summary) br; } }
+                    td.quiet { (entry.summary.strategy) }
                     td.quiet { @if let Some(reason) = &entry.summary.reason { (reason) } }
                     td { @if let Some(capture) = &entry.capture { a href=(capture) { "capture" } } }
                 }

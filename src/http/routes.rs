@@ -283,6 +283,9 @@ async fn unknown(uri: Uri) -> Problem {
         "findings",
         "checks",
         "investigations",
+        "schedules",
+        "ask",
+        "events",
         "pprof/heap",
     ];
     let path = uri.path().trim_matches('/');
@@ -293,9 +296,10 @@ async fn unknown(uri: Uri) -> Problem {
 
 async fn wrong_method(request: Request) -> Problem {
     let allowed = match request.uri().path() {
-        "/query" => "POST",
+        "/query" | "/ask" => "POST",
         "/investigations" => "GET, POST",
         path if path.starts_with("/investigations/") => "GET, DELETE",
+        path if path.starts_with("/schedules/") => "DELETE",
         heap::PATH => "GET, POST, DELETE",
         _ => "GET",
     };

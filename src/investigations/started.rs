@@ -242,7 +242,9 @@ impl Investigations {
     /// Keeps what came of an investigation with a model.
     fn keep(self: &Arc<Self>, capture: &Arc<Capture>, mut outcome: Outcome, report: oneshot::Sender<Report>) {
         let scheduled = outcome.follow_up.as_ref().and_then(|follow_up| {
-            let scheduled = self.staff()?.schedules.add(follow_up, capture.id())?;
+            let staff = self.staff()?;
+            let scheduled = staff.schedules.add(follow_up, capture.id())?;
+            staff.investigator.announce_schedule(capture.id(), &scheduled, follow_up);
             self.await_schedule(&scheduled, &outcome.report, follow_up.delay);
             Some(scheduled.id)
         });

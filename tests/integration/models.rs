@@ -1,6 +1,7 @@
 //! Investigations that ask a model, over HTTP and from Rust. The model is scripted; what is asked of it is in lens-core's
 //! tests.
 
+use std::io::{BufRead, BufReader, Write};
 use std::time::{Duration, Instant};
 
 use lens::evidence::EndedBy;
@@ -104,4 +105,113 @@ fn without_a_model_the_checks_answer_and_the_report_says_what_is_missing() {
     let report = service.lens().investigate_with(Order::new("").strategy(Strategy::AgentLoop)).unwrap().wait().unwrap();
     assert_eq!((report.strategy.as_str(), &report.ended_by), ("agent_loop", &EndedBy::NoModel));
     assert!(report.checked_count > 0);
+}
+
+fn answering(prompt: &Prompt) -> Line {
+    let action = if prompt.system.contains("You sort requests") {
+        json!({"intent": "question", "skills": ["lens"]})
+    } else {
+        let fact = json!({"text": "the version of lens is \"0.1.0\"", "expr": "lens.cost().version"});
+        json!({"intent": "answer", "facts": [fact], "hypothesis": "it may be old"})
+    };
+    Line::acts(&action)
+}
+
+/// WEB-08: a question is answered with facts, and kept with what was sent.
+#[test]
+fn a_question_in_words_is_answered_with_facts() {
+    let service = Service::start_with(|builder| builder.model(Scripted::new(answering)));
+    let answer = post_text(&service, "/ask", "which version is this?");
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let json = answer.json();
+    assert_eq!(json["text"], "the version of lens is \"0.1.0\".", "{json:#}");
+    assert_eq!((&json["facts"][0]["value"], &json["hypothesis"]), (&json!("0.1.0"), &json!("it may be old")));
+    assert_eq!(post_text(&service, "/ask?format=text", "which?").body, "the version of lens is \"0.1.0\".\n");
+    let kept = ask(service.address(), "GET", json["href"].as_str().unwrap(), &[], b"").json();
+    assert_eq!(kept["report"]["model"]["answer"]["question"], "which version is this?");
+    assert_eq!(post_text(&service, "/ask", " ").code(), "body");
+    let from_rust = service.lens().ask("which?").unwrap().wait().unwrap();
+    assert_eq!(from_rust.model.unwrap().answer.unwrap().facts.len(), 1);
+}
+
+fn post_text(service: &Service, path: &str, text: &str) -> Reply {
+    ask(service.address(), "POST", &format!("/debug/lens{path}"), &[], text.as_bytes())
+}
+
+#[test]
+fn without_a_model_nobody_answers_and_the_fix_is_said() {
+    let service = Service::start();
+    let answer = post_text(&service, "/ask", "which version is this?");
+    assert_eq!((answer.status, answer.code().as_str()), (501, "no_model"));
+    assert!(answer.body.contains("Builder::model"), "{}", answer.body);
+}
+
+/// TEL-API: the stream says what happens, in order, with an id to go on from.
+#[test]
+fn events_are_streamed_as_they_happen() {
+    let service = Service::start_with(|builder| builder.model(Scripted::new(answering)));
+    let mut stream = std::net::TcpStream::connect(service.address()).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    write!(stream, "GET /debug/lens/events HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+    let mut lines = BufReader::new(stream).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line == "content-type: text/event-stream"));
+    assert!(lines.any(|line| line == ": lens"));
+    let mut listener = service.lens().events();
+    post_text(&service, "/ask", "which version is this?");
+    let mut heard = Vec::new();
+    while heard.last().is_none_or(|event| event != "ended") {
+        let line = lines.next().unwrap();
+        heard.extend(line.strip_prefix("event: ").map(str::to_owned));
+    }
+    assert_eq!((heard[0].as_str(), heard[1].as_str()), ("started", "checked"), "{heard:?}");
+    let same: Vec<&str> = std::iter::from_fn(|| listener.try_next()).map(|happened| happened.event.word()).collect();
+    assert_eq!(heard, same, "Rust hears the same");
+}
+
+/// CO-15, defect 22: what is to follow is listed, and is cancelled by its id.
+#[test]
+fn what_is_to_follow_is_listed_and_cancelled() {
+    let model = Scripted::new(|_| Line::acts(&json!({"intent": "schedule", "ms": 60_000, "reason": "look again"})));
+    let service = Service::start_with(|builder| builder.model(model));
+    let report = service.lens().investigate_with(Order::new("slow").strategy(Strategy::AgentLoop)).unwrap();
+    let report = report.wait().unwrap();
+    let waiting = service.get("/schedules").json();
+    assert_eq!((&waiting[0]["reason"], &waiting[0]["follows"]), (&json!("look again"), &json!(report.capture)));
+    assert_eq!(report.model.unwrap().follow_up.as_deref(), waiting[0]["id"].as_str());
+    let href = format!("/debug/lens/schedules/{}", waiting[0]["id"].as_str().unwrap());
+    assert_eq!(ask(service.address(), "DELETE", &href, &[], b"").status, 204);
+    assert_eq!(service.get("/schedules").json(), json!([]));
+    assert_eq!(ask(service.address(), "DELETE", &href, &[], b"").code(), "not_found");
+}
+
+/// API-13: an operator that runs is asked over HTTP, and goes on.
+#[test]
+fn a_running_operator_is_asked_over_http() {
+    let model = Scripted::new(|prompt| {
+        let last = &prompt.messages.last().unwrap().text;
+        if last.contains("aside") {
+            return Line::acts(&json!({"intent": "reply", "summary": "still looking"}));
+        }
+        if prompt.system.contains("You sort requests") {
+            return Line::acts(&json!({"intent": "investigation", "skills": ["lens"]}));
+        }
+        Line::acts(&json!({"intent": "think", "thought": "slowly"})).after(Duration::from_millis(700))
+    });
+    let service = Service::start_with(|builder| builder.model(model));
+    let investigation = service.lens().investigate_with(Order::new("slow").strategy(Strategy::Pipeline)).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let question = json!({"question": "so?", "investigation": investigation.id(), "operator": "lens"}).to_string();
+    let say = || {
+        let json = &[("content-type", "application/json")];
+        ask(service.address(), "POST", "/debug/lens/ask", json, question.as_bytes())
+    };
+    let mut answer = say();
+    while answer.status != 200 {
+        assert!(Instant::now() < deadline, "{}", answer.body);
+        std::thread::sleep(Duration::from_millis(20));
+        answer = say();
+    }
+    assert_eq!(answer.json()["summary"], "still looking");
+    investigation.cancel();
+    assert_eq!(investigation.wait().unwrap().ended_by, EndedBy::Cancellation);
 }
