@@ -1,6 +1,8 @@
 //! Spawning of tasks that have a name, and that can be asked where they wait. Separate because a service calls it in place
 //! of tokio's own functions, which nothing can be learnt from afterwards.
 
+mod watched;
+
 use std::future::Future;
 
 use tokio::runtime::Handle;
@@ -8,6 +10,9 @@ use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 
 use crate::instrument::with_name;
 use crate::trees::Traced;
+
+pub(crate) use watched::{Handle as KnownHandle, WATCHED};
+pub use watched::{MAX_WATCHED, Watched};
 
 /// Spawns a task under a name, as `tokio::spawn` does without one.
 ///
@@ -65,6 +70,35 @@ impl Named {
         let future = Traced::new(future);
         let _naming = with_name(self.name);
         tokio::spawn(future)
+    }
+
+    /// Spawns a task on the current runtime, with a handle that `tasks.tree()` knows: it says which tasks are detached,
+    /// because their handle was dropped, and which were aborted and go on all the same, and how large futures are.
+    ///
+    /// Cost, besides that of [`spawn`](Self::spawn): an allocation of 60 bytes, and two short locks for the task's life;
+    /// nothing at its polls.
+    ///
+    /// # Panics
+    ///
+    /// There is no current runtime.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let total = lens_tokio::task::named("checkout/total").watch(async { 1 + 1 });
+    /// assert_eq!(total.await.unwrap(), 2);
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn watch<F>(self, future: F) -> Watched<F::Output>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        let (future, watch) = watched::watching(Traced::new(future), size_of::<F>());
+        let _naming = with_name(self.name);
+        watch.of(tokio::spawn(future))
     }
 
     /// Spawns a task on a runtime.

@@ -19,6 +19,7 @@ use crate::instrument::{BUILDERS, TABLE, bytes};
 use crate::table::Ticker;
 use crate::table::pages::{MAX_PAGES, PAGE};
 use crate::table::sites::MAX_SITES;
+use crate::task::WATCHED;
 use crate::trees::SEATS;
 
 use rates::Samples;
@@ -180,6 +181,7 @@ impl Skill for TasksSkill {
                 dropped_total: 0,
             },
             SEATS.store(),
+            WATCHED.store(),
             Store { name: "symbols of await trees".into(), ..awaiting::symbolizer().store() },
         ]
     }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::table::ends::End;
 use crate::table::entry::Row;
 use crate::table::stats::{FIRST_POLL_BITS, POLL_BUCKETS};
+use crate::task::KnownHandle;
 
 use super::state::{Site, TasksState};
 
@@ -82,6 +83,13 @@ pub struct TreeRow {
     /// Whether the task that spawned it has ended while this one goes on. That is usual for a task that serves a
     /// connection and a leak for one that works for its spawner.
     pub is_orphan: bool,
+    /// Whether its handle was dropped, so that nobody waits for it and nobody can abort it. Null for a task that was not
+    /// spawned with `lens::task::named(…).watch(…)`: tokio does not tell it.
+    pub is_detached: Option<bool>,
+    /// Whether its handle has aborted it while it goes on, because its poll does not end. Null as above.
+    pub is_cancelled: Option<bool>,
+    /// The size of its future. Null as above.
+    pub future_bytes: Option<u64>,
     /// Live tasks that it spawned itself.
     pub children_count: u64,
     /// Live tasks that it and its live children spawned, those included that depth or limit cut off.
@@ -103,8 +111,18 @@ pub struct TreeRow {
 }
 
 impl TreeRow {
-    pub(crate) fn new(task: TaskRow, depth: u32, is_orphan: bool, children_count: u64, descendants_count: u64) -> Self {
+    pub(crate) fn new(
+        task: TaskRow,
+        handle: Option<&KnownHandle>,
+        depth: u32,
+        is_orphan: bool,
+        children_count: u64,
+        descendants_count: u64,
+    ) -> Self {
         Self {
+            is_detached: handle.map(|handle| handle.is_detached),
+            is_cancelled: handle.map(|handle| handle.is_cancelled),
+            future_bytes: handle.map(|handle| handle.future_bytes),
             depth,
             id: task.id,
             parent: task.parent,

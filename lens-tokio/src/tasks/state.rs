@@ -17,6 +17,7 @@ use crate::table::Table;
 use crate::table::ends::End;
 use crate::table::entry::{Origin, Row};
 use crate::table::slot::Slot;
+use crate::task::{KnownHandle, WATCHED};
 
 use super::awaiting::Asked;
 use super::place::{is_lens, place};
@@ -57,6 +58,9 @@ pub(crate) struct Tasks {
     pub(crate) ended: Vec<Ended>,
     /// Where they were spawned, by the site's number in their origin.
     pub(crate) places: Vec<Place>,
+    /// What is known of tasks' handles, ordered by task.
+    #[serde(default)]
+    handles: Vec<KnownHandle>,
 }
 
 /// Where tasks were spawned, and under which name.
@@ -212,7 +216,7 @@ impl Tasks {
         let places = table.sites.numbers().map(|site| Place::of(table, site)).collect();
         let mut ended: Vec<_> = table.slots.iter().flat_map(|slot| slot.ends.iter()).map(Ended).collect();
         ended.sort_by_key(|Ended(end)| Reverse((end.ended_ms, end.id)));
-        Self { at_ms, rows, running, ended, places }
+        Self { at_ms, rows, running, ended, places, handles: WATCHED.copy() }
     }
 
     /// Every task.
@@ -223,6 +227,12 @@ impl Tasks {
     /// Where tasks with this origin were spawned.
     pub(crate) fn place(&self, origin: Origin) -> Option<&Place> {
         self.places.get(usize::from(origin.site()))
+    }
+
+    /// What is known of the task's handle.
+    pub(crate) fn handle(&self, task: u64) -> Option<&KnownHandle> {
+        let at = self.handles.binary_search_by_key(&task, |handle| handle.task).ok()?;
+        Some(&self.handles[at])
     }
 
     /// When the task's poll started that was going on.
@@ -237,7 +247,14 @@ impl Lazy {
         self.copied.get_or_init(|| match self.table {
             Some(table) => Tasks::copy(table),
             // One that was read from a file is always filled.
-            None => Tasks { at_ms: 0, rows: Vec::new(), running: Vec::new(), ended: Vec::new(), places: Vec::new() },
+            None => Tasks {
+                at_ms: 0,
+                rows: Vec::new(),
+                running: Vec::new(),
+                ended: Vec::new(),
+                places: Vec::new(),
+                handles: Vec::new(),
+            },
         })
     }
 }

@@ -101,3 +101,80 @@ fn line_of(more: u32, tell: oneshot::Sender<u64>) -> std::pin::Pin<Box<dyn Futur
         pending::<()>().await;
     })
 }
+
+/// What is known of a task's handle.
+fn handle(task: u64) -> Value {
+    let rows = ask("tree", &json!({"root": task, "depth": 0}));
+    json!([rows[0]["is_detached"], rows[0]["is_cancelled"], rows[0]["name"]])
+}
+
+#[test]
+fn detached_tasks_and_those_that_were_aborted_and_go_on_are_told() {
+    let runtime = workers(2);
+    let _entered = runtime.enter();
+    let named = lens_tokio::task::named("watched/one");
+
+    let plain = tokio::spawn(pending::<()>());
+    assert_eq!(handle(number(plain.id())), json!([null, null, null]), "tokio does not tell it");
+
+    let here = crate::ask::line(1);
+    let kept = named.watch(pending::<()>());
+    assert_eq!(handle(number(kept.id())), json!([false, false, "watched/one"]));
+    let row = ask("get", &json!({"id": number(kept.id())}));
+    assert!(row["place"].as_str().unwrap().starts_with(&here), "{row}");
+
+    let large = [7_u8; 3000];
+    let detached = named.watch(async move {
+        pending::<()>().await;
+        std::hint::black_box(large);
+    });
+    let id = number(detached.id());
+    drop(detached);
+    assert_eq!(handle(id), json!([true, false, "watched/one"]));
+    let rows = ask("tree", &json!({"root": id, "depth": 0}));
+    assert!((3000..3100).contains(&rows[0]["future_bytes"].as_u64().unwrap()), "{rows}");
+
+    // It does not look at whether it was aborted before it is told to go on.
+    let (go_on, told) = std::sync::mpsc::channel::<()>();
+    let (begin, begun) = std::sync::mpsc::channel::<()>();
+    let busy = named.watch(async move {
+        begin.send(()).unwrap();
+        let _ = told.recv();
+        pending::<()>().await;
+    });
+    begun.recv().unwrap();
+    let id = number(busy.id());
+    assert_eq!(handle(id), json!([false, false, "watched/one"]));
+    busy.abort();
+    assert_eq!(handle(id), json!([false, true, "watched/one"]));
+    assert!(!busy.is_finished());
+    drop(go_on);
+    assert!(runtime.block_on(busy).unwrap_err().is_cancelled());
+    assert!(try_ask("tree", &json!({"root": id})).is_err());
+
+    kept.abort();
+    assert!(runtime.block_on(kept).unwrap_err().is_cancelled());
+    plain.abort();
+}
+
+#[test]
+fn a_watch_ends_with_its_task_whoever_is_first() {
+    let runtime = workers(2);
+    let _entered = runtime.enter();
+    let named = lens_tokio::task::named("watched/short");
+    let watched = || {
+        let rows = ask("tree", &json!({"limit": 1_000_000}));
+        let is_ours = |row: &&Value| row["name"] == "watched/short" && !row["is_detached"].is_null();
+        rows.as_array().unwrap().iter().filter(is_ours).count()
+    };
+    // Many end before their handle is known.
+    for _ in 0..2000 {
+        drop(named.watch(async {}));
+    }
+    let last = named.watch(async { 7 });
+    assert_eq!(runtime.block_on(last).unwrap(), 7);
+    wait_until("all have ended", || watched() == 0);
+    let stores = lens_core::Skill::stores(&lens_tokio::TasksSkill::new());
+    let store = stores.iter().find(|store| store.name == "handles of watched tasks").unwrap();
+    assert!(store.len_count <= 8, "those of the other tests: {store:?}");
+}

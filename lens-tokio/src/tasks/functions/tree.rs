@@ -49,6 +49,7 @@ pub(super) fn tree(state: &View<'_, TasksState>, arguments: Tree) -> Result<Vec<
         let children = &family.children[at];
         rows.push(TreeRow::new(
             TaskRow::of(state, task),
+            state.tasks().handle(task.id),
             depth,
             task.parent != 0 && family.parents[at].is_none(),
             children.len() as u64,
