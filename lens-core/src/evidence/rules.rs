@@ -56,6 +56,10 @@ pub(super) const RULES: &[Rule] = &[
     anywhere(Cause::TaskLeak, Cause::MemoryLimit, "tasks that never end fill the memory"),
     anywhere(Cause::QueueGrowth, Cause::MemoryLimit, "what waits in a queue fills the memory"),
     anywhere(Cause::Fragmentation, Cause::MemoryLimit, "memory that is free cannot be given back"),
+    // Requests that wait keep their connections.
+    anywhere(Cause::BlockingPoolExhausted, Cause::FdLeak, "requests that wait for the pool keep their connections"),
+    anywhere(Cause::DownstreamSlow, Cause::FdLeak, "requests that wait for the answer keep their connections"),
+    anywhere(Cause::PoolExhausted, Cause::FdLeak, "requests that wait for a permit keep their connections"),
     // Errors and panics follow from what fails.
     in_common(Cause::PanicLoop, Cause::BlockingCall, "a panic is reported, with its stack, while the task is polled"),
     in_common(Cause::PanicLoop, Cause::CpuHog, "a panic is reported, with its stack, while the task is polled"),

@@ -53,6 +53,13 @@ fn one_incident_is_one_insight_with_its_symptoms_below_it() {
 }
 
 #[test]
+fn connections_of_requests_that_wait_are_a_symptom() {
+    let insights = correlate(vec![finding(Cause::FdLeak, "os"), finding(Cause::BlockingPoolExhausted, "runtime")]);
+    assert_eq!(roots(&insights), [Some(Cause::BlockingPoolExhausted)]);
+    assert_eq!(insights[0].symptoms().next().map(|linked| linked.finding.cause), Some(Cause::FdLeak));
+}
+
+#[test]
 fn two_faults_are_two_insights() {
     let insights = correlate(vec![finding(Cause::FdLeak, "os"), finding(Cause::BusyLoop, "tasks")]);
     assert_eq!(insights.len(), 2);
