@@ -36,10 +36,8 @@ pub(crate) struct Entry {
     /// `None` while it runs.
     pub(crate) report: Option<Arc<Report>>,
     /// What a model was told and said.
-    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only HTTP shows it"))]
     pub(crate) transcript: Option<Arc<Transcript>>,
     /// An investigation by a model, while it runs.
-    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only HTTP asks its operators"))]
     pub(crate) run: Option<Run>,
     /// The captures as files, while they are kept, the report's own first.
     pub(crate) files: Vec<(String, Arc<[u8]>)>,

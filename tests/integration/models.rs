@@ -215,3 +215,61 @@ fn a_running_operator_is_asked_over_http() {
     investigation.cancel();
     assert_eq!(investigation.wait().unwrap().ended_by, EndedBy::Cancellation);
 }
+
+/// CO-01, OP-19: several run at once; one more is refused, and nothing waits in a queue without an end.
+#[test]
+fn several_investigations_run_at_once_and_one_more_is_refused() {
+    let service = Service::start_with(|builder| builder.model(Scripted::new(|_| Line::is_silent())));
+    let order = || Order::new("slow").strategy(Strategy::AgentLoop);
+    let running: Vec<_> =
+        (0..lens::MAX_MODEL_INVESTIGATIONS).map(|_| service.lens().investigate_with(order()).unwrap()).collect();
+    let refused = service.lens().investigate_with(order()).unwrap_err().to_string();
+    assert!(refused.contains("an investigation is running") && refused.contains(running[0].id()), "{refused}");
+    let over_http = post(&service, "/investigations?strategy=agent_loop", &json!({}));
+    assert_eq!((over_http.status, over_http.code().as_str()), (409, "running"));
+    // The checks have a place of their own.
+    assert!(service.lens().investigate("and without a model").checked_count > 0);
+    for investigation in running {
+        investigation.cancel();
+        assert_eq!(investigation.wait().unwrap().ended_by, EndedBy::Cancellation);
+    }
+}
+
+/// WEB-09: what a model says, or a page's reader wrote, is text on the page and never markup.
+#[test]
+fn what_a_model_says_is_text_on_the_page() {
+    let model = Scripted::new(|_| Line::says("<script>alert(1)</script> is no action"));
+    let service = Service::start_with(|builder| builder.model(model));
+    let order = Order::new("<img src=x onerror=alert(2)>").strategy(Strategy::AgentLoop);
+    let investigation = service.lens().investigate_with(order).unwrap();
+    let href = format!("/debug/lens/investigations/{}", investigation.id());
+    assert!(matches!(investigation.wait().unwrap().ended_by, EndedBy::InvalidOutput(_)));
+    let page = ask(service.address(), "GET", &href, &[("accept", "text/html")], b"");
+    assert!(page.body.contains("&lt;script&gt;alert(1)"), "the transcript is shown: {}", page.body);
+    for markup in ["<script>alert", "<img src"] {
+        assert!(!page.body.contains(markup), "{markup}: {}", page.body);
+    }
+}
+
+/// API-16, defect 19: what an order over HTTP may use is honoured, and can only be less than what the service allows.
+#[test]
+fn a_budget_over_http_is_honoured_and_cannot_be_raised() {
+    let mut number = 0;
+    let model = Scripted::new(move |_| {
+        number += 1;
+        Line::acts(&json!({"intent": "think", "thought": format!("thought {number}")}))
+    });
+    let mut most = lens::investigation::Budget::default();
+    most.iterations = 4;
+    let service = Service::start_with(|builder| builder.model(model).budget(most));
+    let spent = |budget: Value| {
+        let started = post(&service, "/investigations?strategy=agent_loop", &json!({"budget": budget}));
+        let report = ended(&service, started.header("location").unwrap())["report"].clone();
+        assert_eq!(report["ended_by"], json!({"budget": "iterations"}), "{report:#}");
+        report["model"]["spent"]["iterations"].clone()
+    };
+    assert_eq!(spent(json!({"iterations": 2})), 2);
+    assert_eq!(spent(json!({"iterations": 1_000})), 4);
+    let wrong = post(&service, "/investigations", &json!({"budget": {"dollars": 3}}));
+    assert_eq!((wrong.status, wrong.code().as_str()), (400, "body"));
+}
