@@ -54,7 +54,7 @@ async fn whatever_a_model_does_every_investigation_is_answered_and_nothing_stays
             anything(random.hash_one(number))
         }),
         |settings| {
-            settings.budget.deadline = Duration::from_millis(400);
+            settings.budget.deadline = Duration::from_millis(700);
             settings.quota.runs_per_hour = usize::MAX;
             settings.quota.tokens_per_day = u64::MAX;
         },
@@ -70,10 +70,11 @@ async fn whatever_a_model_does_every_investigation_is_answered_and_nothing_stays
         let cancel = Cancel::new();
         let chance = random.hash_one(index) % 4;
         let hurry = async {
-            match chance {
-                0 => tokio::time::sleep(Duration::from_millis(20)).await,
-                _ => std::future::pending().await,
+            // Anywhere in the conversation, but after the checks, whose findings are then in the report.
+            while run.checked().is_none() || chance != 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
             }
+            tokio::time::sleep(Duration::from_millis(random.hash_one(index + 1) % 30)).await;
             cancel.cancel();
             std::future::pending::<()>().await;
         };
