@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use lens_core::{Arguments, Recorder, Registry, RegistryBuilder, Timestamp};
 use lens_tokio::stalls::Settings;
-use lens_tokio::{Runtimes, Watchdog};
+use lens_tokio::{Runtimes, TasksSkill, Watchdog};
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
@@ -29,19 +29,26 @@ impl Watched {
         let watchdog = Watchdog::start(Settings::default(), watched).unwrap();
         let mut builder = RegistryBuilder::new();
         builder.skill(watchdog.skill()).unwrap();
+        builder.skill(TasksSkill::new()).unwrap();
         Self { _alone: alone, registry: builder.build(), watchdog }
     }
 
     /// Asks `stalls.{function}` of a fresh state.
     #[track_caller]
     pub(crate) fn ask(&self, function: &str, arguments: &Value) -> Vec<Value> {
-        let entry = self.registry.get("stalls").unwrap();
+        self.call("stalls", function, arguments).as_array().unwrap().clone()
+    }
+
+    /// Asks a function of a skill of a fresh state.
+    #[track_caller]
+    pub(crate) fn call(&self, skill: &str, function: &str, arguments: &Value) -> Value {
+        let entry = self.registry.get(skill).unwrap();
         // Another test's stack may be looked up just now.
         let state = until(|| entry.collect().ok());
         let history = Arc::new(Recorder::new()).until(Instant::now());
         let named = arguments.as_object().unwrap().clone().into_iter().collect();
         let answer = entry.call(function, &state, Timestamp::now(), &history, Arguments::named(named)).unwrap();
-        answer.to_json().as_array().unwrap().clone()
+        answer.to_json()
     }
 
     /// The rows of `now` that `is_it`, as soon as there are any.
