@@ -2,7 +2,9 @@
 //!
 //! A subscriber belongs to a process, so each mode is a process of its own; they take turns, round by round, and a
 //! round's ratio is against the same round's process without a layer. Run as
-//! `RUSTFLAGS="--cfg tokio_unstable" cargo bench -p lens-tokio --features waits --bench waits [ROUNDS]`.
+//! `RUSTFLAGS="--cfg tokio_unstable" cargo bench -p lens-tokio --features waits --bench waits [ROUNDS]`; with the feature
+//! `console`, too, that layer and console-subscriber take turns with the others. Only the thread that does the work is
+//! counted, not the one that console-subscriber reads its events in.
 #![expect(clippy::print_stdout, reason = "a bench is there to print")]
 
 use std::env;
@@ -15,7 +17,12 @@ use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::{Mutex, RwLock, Semaphore, mpsc, oneshot};
 use tracing_subscriber::layer::SubscriberExt;
 
-const MODES: [&str; 3] = ["none", "off", "on"];
+/// With the feature `console` also that layer, switched off and on, and console-subscriber as it comes.
+const MODES: &[&str] = if cfg!(feature = "console") {
+    &["none", "off", "on", "console off", "console on", "console-subscriber"]
+} else {
+    &["none", "off", "on"]
+};
 const WORKLOADS: [&str; 9] = [
     "mutex lock+unlock",
     "rwlock read+unlock",
@@ -38,7 +45,7 @@ fn main() {
     }
     let rounds = arguments.iter().find_map(|argument| argument.parse().ok()).unwrap_or(DEFAULT_ROUNDS);
     let program = env::current_exe().expect("the bench has a path");
-    let mut nanos = [const { [const { Vec::<f64>::new() }; WORKLOADS.len()] }; MODES.len()];
+    let mut nanos = vec![[const { Vec::<f64>::new() }; WORKLOADS.len()]; MODES.len()];
     for _ in 0..rounds {
         for (mode, costs) in MODES.iter().zip(&mut nanos) {
             let output = Command::new(&program).args(["--mode", mode]).output().expect("the bench can run itself");
@@ -51,19 +58,18 @@ fn main() {
     println!(
         "CPU ns an operation, median of {rounds} rounds; in brackets the median ratio to `none` of the same round"
     );
-    println!("{:<28}{:>9}{:>18}{:>18}", "", MODES[0], MODES[1], MODES[2]);
+    print!("{:<28}{:>9}", "", MODES[0]);
+    MODES[1..].iter().for_each(|mode| print!("{mode:>20}"));
+    println!();
     for (index, workload) in WORKLOADS.iter().enumerate() {
         let none = &nanos[0][index];
         let column = |costs: &Vec<f64>| {
             let ratios = costs.iter().zip(none).map(|(cost, none)| cost / none).collect();
             format!("{:.0} (x{:.2})", median(costs.clone()), median(ratios))
         };
-        println!(
-            "{workload:<28}{:>9.0}{:>18}{:>18}",
-            median(none.clone()),
-            column(&nanos[1][index]),
-            column(&nanos[2][index])
-        );
+        print!("{workload:<28}{:>9.0}", median(none.clone()));
+        nanos[1..].iter().for_each(|costs| print!("{:>20}", column(&costs[index])));
+        println!();
     }
 }
 
@@ -74,7 +80,11 @@ fn median(mut values: Vec<f64>) -> f64 {
 
 /// The cost of each workload in this process.
 fn measure(mode: &str) -> [f64; WORKLOADS.len()] {
-    if mode != "none" {
+    #[cfg(feature = "console")]
+    if mode.starts_with("console") {
+        console(mode);
+    }
+    if mode == "on" || mode == "off" {
         let registry = tracing_subscriber::registry().with(waits_layer());
         tracing::subscriber::set_global_default(registry).expect("no other subscriber was set");
         if mode == "off" {
@@ -86,6 +96,25 @@ fn measure(mode: &str) -> [f64; WORKLOADS.len()] {
     let local = tokio::task::LocalSet::new();
     let workloads = local.spawn_local(workloads());
     runtime.block_on(local.run_until(workloads)).expect("no workload panics")
+}
+
+/// A layer of the feature `console`, or console-subscriber's own.
+#[cfg(feature = "console")]
+fn console(mode: &str) {
+    use lens_tokio::Console;
+    use lens_tokio::console::console_layer;
+
+    let is_set = if mode == "console-subscriber" {
+        let builder = console_subscriber::ConsoleLayer::builder().retention(Duration::from_secs(1));
+        let layer = builder.server_addr(([127, 0, 0, 1], 0)).spawn();
+        tracing::subscriber::set_global_default(tracing_subscriber::registry().with(layer))
+    } else {
+        tracing::subscriber::set_global_default(tracing_subscriber::registry().with(console_layer()))
+    };
+    is_set.expect("no other subscriber was set");
+    if mode == "console on" {
+        Console::global().enable().expect("the layer sees tokio");
+    }
 }
 
 async fn workloads() -> [f64; WORKLOADS.len()] {
