@@ -140,7 +140,7 @@ fn a_schema_is_enforced() {
 #[test]
 #[ignore = "needs what tests/protocol/llama.sh installs"]
 fn a_prompt_that_does_not_fit_is_rejected() {
-    let error = ask(Provider::OpenAiGeneric, &prompt(&"word ".repeat(6_000), 5)).unwrap_err();
+    let error = ask(Provider::OpenAiGeneric, &prompt(&"word ".repeat(12_000), 5)).unwrap_err();
     assert_eq!(error.class, ErrorClass::Rejected, "{error}");
 }
 

@@ -31,4 +31,6 @@ if [ "${1:-}" = serve ]; then
     exit
 fi
 export LENS_LLAMA_TOOLS="$folder"
-exec cargo test -p lens --features llm --test llama "$@" -- --ignored
+cargo test -p lens --features llm --test llama "$@" -- --ignored
+# Both strategies, on a service with a fault.
+cargo test -p orders --features lens --test service "$@" model:: -- --ignored

@@ -32,6 +32,9 @@ Environment:
   ORDERS_ADDR  Where to listen [default: 127.0.0.1:3000]; port 0 takes a free one
   ORDERS_LOG   The log's level on stderr: off, error, warn, info, debug or trace [default: info]
   LENS_ADDR    Where lens listens, if it is compiled in [default: 127.0.0.1:6670]
+  LENS_MODEL   A language model that lens may ask, such as anthropic/claude-haiku-4-5, with
+               its provider's key in ANTHROPIC_API_KEY and the like; LENS_MODEL_URL and
+               others are in the docs of lens::models
 ";
 
 /// Where the service listens unless `ORDERS_ADDR` says otherwise.

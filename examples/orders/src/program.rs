@@ -23,7 +23,13 @@ pub async fn run(arguments: impl Iterator<Item = std::ffi::OsString>) -> ExitCod
 
 async fn serve(config: &Config) -> Result<(), Box<dyn Error>> {
     #[cfg(feature = "lens")]
-    let lens = lens::Builder::new().address(config.lens_address).record_panics().start()?;
+    let lens = {
+        let builder = lens::Builder::new().address(config.lens_address).record_panics();
+        match lens::models::Settings::from_environment()? {
+            Some(models) => builder.model(models.build()?).start()?,
+            None => builder.start()?,
+        }
+    };
     let service = service::start(config).await?;
     print(&format!("orders: http://{}\n", service.address()));
     #[cfg(feature = "lens")]

@@ -143,7 +143,8 @@ pub(crate) fn until<T>(what: &str, is_there: impl FnMut() -> Option<T>) -> T {
     within(DEADLINE, what, is_there)
 }
 
-fn within<T>(deadline: Duration, what: &str, mut is_there: impl FnMut() -> Option<T>) -> T {
+/// The same, with another deadline.
+pub(crate) fn within<T>(deadline: Duration, what: &str, mut is_there: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();
     loop {
         if let Some(found) = is_there() {

@@ -4,6 +4,7 @@
 mod findings;
 mod heap;
 mod logs;
+mod model;
 #[cfg(tokio_unstable)]
 mod readme;
 #[cfg(tokio_unstable)]
