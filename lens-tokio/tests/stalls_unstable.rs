@@ -226,14 +226,16 @@ fn shared(more: Duration) -> impl Future<Output = ()> {
 }
 
 #[test]
-fn recent_shows_only_what_began_in_that_time() {
+fn recent_shows_only_what_ended_in_that_time() {
     let runtime = workers(2);
     let watched = Watched::over(&[runtime.handle()]);
     let place = line(1);
     runtime.block_on(runtime.spawn(async { block::sleeps() })).unwrap();
     let row = watched.ended(is_at("spawn_place", &place)).remove(0);
     let started: Timestamp = serde_json::from_value(row["started_at"].clone()).unwrap();
-    let ago = until(|| Some(Timestamp::now().since(started)).filter(|ago| *ago > Duration::from_millis(250)));
+    let lasted = Duration::try_from_secs_f64(row["duration_ms"].as_f64().unwrap() / 1e3).unwrap();
+    let ended = started.plus(lasted);
+    let ago = until(|| Some(Timestamp::now().since(ended)).filter(|ago| *ago > Duration::from_millis(250)));
     let rows = |last: Duration| {
         let last = format!("{}ms", last.as_millis());
         watched
@@ -243,7 +245,7 @@ fn recent_shows_only_what_began_in_that_time() {
             .count()
     };
     assert_eq!(rows(ago / 2), 0);
-    assert_eq!(rows(ago + Duration::from_secs(60)), 1);
+    assert_eq!(rows(Timestamp::now().since(ended) + lasted / 2), 1, "it began earlier than that");
 }
 
 #[test]

@@ -52,6 +52,8 @@ pub struct ProfileRow {
     pub place: Option<String>,
     /// The function that the line is in.
     pub function: Option<String>,
+    /// Whose line it is: `plumbing` is the standard library's, tokio's, the allocator's or lens's own.
+    pub origin: Option<Origin>,
     /// What the line called, in which most of it was allocated: `alloc::vec::from_elem`,
     /// `tokio::sync::mpsc::unbounded::UnboundedSender<T>::send`; without its path where it was inlined and the service is
     /// built with line tables only. Absent where the line itself allocates.
@@ -146,6 +148,7 @@ fn row(profile: &HeapProfile, site: &Site<'_>, live: u64) -> ProfileRow {
     ProfileRow {
         place: site.frame.and_then(|frame| frame.place.clone()),
         function: site.frame.map(|frame| frame.function.clone()),
+        origin: site.frame.map(|frame| frame.origin),
         called: called.map(|frame| frame.function.clone()),
         called_at: called.and_then(|frame| frame.place.clone()),
         live_bytes: site.live.bytes,

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::time::Duration;
 
 use lens_core::skill::NoArguments;
-use lens_core::{CallError, Functions, Span, View};
+use lens_core::{CallError, Functions, Span, Timestamp, View};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -16,7 +17,7 @@ struct Recent {
     /// The most rows.
     #[serde(default = "twenty")]
     limit: u32,
-    /// Only those that began in this time; all that are kept if it is left out.
+    /// Only those that ended in this time, however long they lasted; all that are kept if it is left out.
     last: Option<Span>,
 }
 
@@ -37,7 +38,7 @@ pub(super) fn add(to: Functions<StallsState>) -> Functions<StallsState> {
         "stalls.recent(limit=10)",
         |state, Recent { limit, last }| {
             let from = last.map(|last| state.at().minus(last.0));
-            let is_recent = |row: &&StallRow| from.is_none_or(|from| row.started_at >= from);
+            let is_recent = |row: &&StallRow| from.is_none_or(|from| ended_at(row) >= from);
             Ok(state.past.iter().filter(is_recent).take(limit as usize).cloned().collect())
         },
     )
@@ -62,6 +63,12 @@ pub(super) fn add(to: Functions<StallsState>) -> Functions<StallsState> {
         "stalls.by_stack()",
         |state, NoArguments {}| Ok(by_stack(state)),
     )
+}
+
+/// When a stall ended.
+fn ended_at(row: &StallRow) -> Timestamp {
+    // A duration that was measured is neither negative nor endless.
+    row.started_at.plus(Duration::try_from_secs_f64(row.duration_ms / 1e3).unwrap_or_default())
 }
 
 /// Stalls of both lists, those that go on first, then the newest.
