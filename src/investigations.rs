@@ -34,6 +34,9 @@ pub const FINDINGS_DEADLINE: Duration = Duration::from_secs(5);
 /// The longest reason that is kept; what is longer is cut.
 pub const MAX_REASON_BYTES: usize = 1_000;
 
+/// How long the checks may take if somebody asks for longer than they usually may.
+const MAX_CHECKS_DEADLINE: Duration = Duration::from_secs(60);
+
 /// 4 investigations that a model is asked for run at once; further ones are refused. More answers more people at once, and
 /// costs more.
 pub const MAX_MODEL_INVESTIGATIONS: usize = 4;

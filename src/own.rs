@@ -156,7 +156,8 @@ impl Skill for Own {
         let own = [self.recorder.store(), self.sandbox.store(), self.sandbox.abandoned()];
         let mut stores: Vec<_> = own.into_iter().map(|store| (NAME.to_owned(), store)).collect();
         let investigations = self.links.get().and_then(|links| links.investigations.upgrade());
-        stores.extend(investigations.map(|investigations| (NAME.to_owned(), investigations.store())));
+        let of_investigations = investigations.iter().flat_map(|investigations| investigations.stores());
+        stores.extend(of_investigations.map(|store| (NAME.to_owned(), store)));
         for entry in registry.entries().filter(|entry| entry.about().name != NAME) {
             let name = entry.about().name.to_string();
             sources.extend(entry.sources().into_iter().map(|source| (name.clone(), source)));

@@ -153,8 +153,14 @@ pub(super) fn files(captures: &[Arc<Capture>]) -> Vec<(String, Arc<[u8]>)> {
 }
 
 impl Investigations {
+    /// Everything of investigations that takes memory.
+    pub(crate) fn stores(&self) -> Vec<Store> {
+        let of_models = self.staff().map(|staff| [staff.investigator.events().store(), staff.schedules.store()]);
+        std::iter::once(self.store()).chain(of_models.into_iter().flatten()).collect()
+    }
+
     /// What is kept, and how much memory it takes.
-    pub(crate) fn store(&self) -> Store {
+    fn store(&self) -> Store {
         let kept = self.lock();
         let bytes = |entry: &Entry| entry.bytes + entry.files.iter().map(|(_, file)| file.len()).sum::<usize>();
         Store {

@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 #[cfg(feature = "http")]
 use super::Entry;
 use super::kept::{self, files};
-use super::{Investigations, MAX_MODEL_INVESTIGATIONS, Staff, shortened};
+use super::{Investigations, MAX_CHECKS_DEADLINE, MAX_MODEL_INVESTIGATIONS, Staff, shortened};
 
 /// Why nothing was started or cancelled.
 #[derive(Debug, thiserror::Error)]
@@ -189,8 +189,10 @@ impl Investigations {
         report: oneshot::Sender<Report>,
     ) -> Result<(), Refused> {
         let mut examination = Examination::new(&self.sandbox);
-        let deadline = order.budget.map_or(CHECKS_DEADLINE, |budget| budget.deadline);
-        examination.deadline = deadline.min(CHECKS_DEADLINE);
+        // What a lens allows for models is no wish of whoever asks for the checks.
+        let usual = self.staff().map(|staff| staff.investigator.settings().budget.deadline);
+        let wanted = order.budget.map(|budget| budget.deadline).filter(|deadline| Some(*deadline) != usual);
+        examination.deadline = wanted.unwrap_or(CHECKS_DEADLINE).min(MAX_CHECKS_DEADLINE);
         examination.cancel = cancel.clone();
         let needs_model = (*strategy != Strategy::Checks).then(|| strategy.name().to_owned());
         let this = Arc::clone(self);

@@ -1,11 +1,15 @@
 //! What happens in investigations, as it happens: one stream of typed events for programs, pages and tests. Separate because
 //! whoever listens sees nothing else of an investigation, and can never hold it up.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
 use crate::evidence::{EndedBy, HealthState, Resource, Severity};
 use crate::model::{ErrorClass, Purpose};
+use crate::store::Store;
 use crate::time::Timestamp;
 
 /// 1 024 events wait for a listener at most. More lets a slow one fall further behind before it misses some, and takes
@@ -194,12 +198,14 @@ events! {
 #[derive(Clone, Debug)]
 pub struct Events {
     sender: broadcast::Sender<Happened>,
-    number: std::sync::Arc<std::sync::Mutex<u64>>,
+    number: Arc<Mutex<u64>>,
+    /// By all listeners together.
+    missed: Arc<AtomicU64>,
 }
 
 impl Default for Events {
     fn default() -> Self {
-        Self { sender: broadcast::Sender::new(MAX_EVENTS), number: std::sync::Arc::default() }
+        Self { sender: broadcast::Sender::new(MAX_EVENTS), number: Arc::default(), missed: Arc::default() }
     }
 }
 
@@ -207,12 +213,26 @@ impl Events {
     /// Listens from now on.
     #[must_use]
     pub fn listen(&self) -> Listener {
-        Listener { receiver: self.sender.subscribe(), missed: 0 }
+        Listener { receiver: self.sender.subscribe(), missed: 0, missed_by_all: Arc::clone(&self.missed) }
+    }
+
+    /// The events that wait for the slowest listener. The older ones of more than [`MAX_EVENTS`] count as dropped by whoever
+    /// misses them: [`Listener::missed_total`].
+    #[must_use]
+    pub fn store(&self) -> Store {
+        Store {
+            name: "events".into(),
+            len_count: self.sender.len() as u64,
+            cap_count: MAX_EVENTS as u64,
+            // The ring is there from the start.
+            memory_bytes: (MAX_EVENTS * size_of::<Happened>()) as u64,
+            dropped_total: self.missed.load(Ordering::Relaxed),
+        }
     }
 
     pub(super) fn announce(&self, investigation: &str, actor: &str, event: Event) {
         // Held while sending, so that listeners see the numbers in order; nothing panics under it.
-        let mut number = self.number.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut number = self.number.lock().unwrap_or_else(PoisonError::into_inner);
         *number += 1;
         let happened = Happened {
             number: *number,
@@ -231,6 +251,7 @@ impl Events {
 pub struct Listener {
     receiver: broadcast::Receiver<Happened>,
     missed: u64,
+    missed_by_all: Arc<AtomicU64>,
 }
 
 impl Listener {
@@ -239,7 +260,7 @@ impl Listener {
         loop {
             match self.receiver.recv().await {
                 Ok(happened) => return Some(happened),
-                Err(broadcast::error::RecvError::Lagged(missed)) => self.missed += missed,
+                Err(broadcast::error::RecvError::Lagged(missed)) => self.miss(missed),
                 Err(broadcast::error::RecvError::Closed) => return None,
             }
         }
@@ -250,10 +271,15 @@ impl Listener {
         loop {
             match self.receiver.try_recv() {
                 Ok(happened) => return Some(happened),
-                Err(broadcast::error::TryRecvError::Lagged(missed)) => self.missed += missed,
+                Err(broadcast::error::TryRecvError::Lagged(missed)) => self.miss(missed),
                 Err(broadcast::error::TryRecvError::Empty | broadcast::error::TryRecvError::Closed) => return None,
             }
         }
+    }
+
+    fn miss(&mut self, missed: u64) {
+        self.missed += missed;
+        self.missed_by_all.fetch_add(missed, Ordering::Relaxed);
     }
 
     /// How many events it missed, because it was too slow.
@@ -276,6 +302,7 @@ mod tests {
         }
         let heard: Vec<u64> = std::iter::from_fn(|| listener.try_next()).map(|happened| happened.number).collect();
         assert_eq!((heard.len(), heard[0], listener.missed_total()), (MAX_EVENTS, 11, 10));
+        assert_eq!(events.store().dropped_total, 10);
     }
 
     #[test]

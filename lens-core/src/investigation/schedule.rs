@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::store::Store;
 use crate::time::Timestamp;
 
 /// 10 s before a following investigation at least.
@@ -51,42 +52,67 @@ pub struct Scheduled {
 /// Those that wait.
 #[derive(Debug, Default)]
 pub struct Schedules {
-    waiting: Mutex<(u64, Vec<Scheduled>)>,
+    waiting: Mutex<Waiting>,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    /// How many there were, for their ids.
+    count: u64,
+    refused: u64,
+    list: Vec<Scheduled>,
 }
 
 impl Schedules {
     /// Adds what is to follow the investigation `follows`, unless [`MAX_SCHEDULES`] wait already.
     pub fn add(&self, follow_up: &FollowUp, follows: &str) -> Option<Scheduled> {
         let mut waiting = self.lock();
-        if waiting.1.len() >= MAX_SCHEDULES {
+        if waiting.list.len() >= MAX_SCHEDULES {
+            waiting.refused += 1;
             return None;
         }
-        waiting.0 += 1;
+        waiting.count += 1;
         let scheduled = Scheduled {
-            id: format!("next-{}", waiting.0),
+            id: format!("next-{}", waiting.count),
             due_at: Timestamp::now().plus(follow_up.delay),
             reason: follow_up.reason.clone(),
             follows: follows.to_owned(),
             chain_depth: follow_up.chain_depth,
         };
-        waiting.1.push(scheduled.clone());
+        waiting.list.push(scheduled.clone());
         Some(scheduled)
     }
 
     /// Those that wait, the one that was scheduled first in front.
     #[must_use]
     pub fn list(&self) -> Vec<Scheduled> {
-        self.lock().1.clone()
+        self.lock().list.clone()
     }
 
     /// Takes one out, to run it or to cancel it; none if that happened already.
     pub fn take(&self, id: &str) -> Option<Scheduled> {
         let mut waiting = self.lock();
-        let position = waiting.1.iter().position(|scheduled| scheduled.id == id)?;
-        Some(waiting.1.remove(position))
+        let position = waiting.list.iter().position(|scheduled| scheduled.id == id)?;
+        Some(waiting.list.remove(position))
     }
 
-    fn lock(&self) -> MutexGuard<'_, (u64, Vec<Scheduled>)> {
+    /// How many wait, and how many were refused.
+    #[must_use]
+    pub fn store(&self) -> Store {
+        let waiting = self.lock();
+        let bytes = |scheduled: &Scheduled| {
+            size_of::<Scheduled>() + scheduled.id.len() + scheduled.reason.len() + scheduled.follows.len()
+        };
+        Store {
+            name: "schedules".into(),
+            len_count: waiting.list.len() as u64,
+            cap_count: MAX_SCHEDULES as u64,
+            memory_bytes: waiting.list.iter().map(bytes).sum::<usize>() as u64,
+            dropped_total: waiting.refused,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
         // Nothing panics while it is held.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
