@@ -44,6 +44,24 @@ fn a_guest_turns_on_nothing_in_serde_json_that_changes_the_host() {
 }
 
 #[test]
+fn a_guest_turns_on_nothing_in_tokio_that_changes_the_host() {
+    let tree = tree(&["-p", "lens", "--all-features", "-e", "features,no-dev", "-i", "tokio", "--prefix", "none"]);
+    assert!(tree.contains("tokio feature \"rt\""), "{tree}");
+    for feature in ["test-util", "full", "process", "signal", "parking_lot"] {
+        assert!(!tree.contains(&format!("tokio feature \"{feature}\"")), "{feature}");
+    }
+}
+
+#[test]
+fn a_guest_installs_no_second_tls() {
+    let tree = tree(&["-p", "lens", "--all-features", "-e", "normal", "--prefix", "none"]);
+    assert!(tree.contains("\nring v"), "{tree}");
+    for name in ["aws-lc-rs", "aws-lc-sys", "openssl", "openssl-sys", "native-tls", "genai"] {
+        assert!(!tree.contains(&format!("\n{name} v")), "{name}");
+    }
+}
+
+#[test]
 fn a_service_without_the_feature_has_no_lens_in_its_tree() {
     let without = tree(&["-p", "orders", "-e", "normal", "--prefix", "none"]);
     // A line begins with the crate's name; the path that may follow can have any words in it.
