@@ -30,12 +30,11 @@ fn is_found(fault: &str, which: &str) {
     let truth = listed(&service, fault)["truth"].clone();
     assert_eq!(of(&service, &truth), Vec::<Value>::new());
     start(&service, fault);
-    let insight = until("the fault is found", || {
+    // A stall is found by its spawn place until its line is looked up.
+    until("the fault is found at its place", || {
         let [insight] = &of(&service, &truth)[..] else { return None };
-        Some(insight.clone())
+        is_one(&insight["place"], &truth, which).then_some(())
     });
-    let place = &insight["place"];
-    assert!(is_one(place, &truth, which), "{place} is not the truth: {truth:#}");
     end(&service, fault);
 }
 

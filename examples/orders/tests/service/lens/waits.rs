@@ -44,7 +44,12 @@ fn a_deadlock_is_told_with_its_tasks_and_locks_and_ends_with_it() {
     for (id, place) in ids.iter().zip(members.iter().map(|member| &member["place"])) {
         assert_eq!(&service.query(&format!("tasks.get({id}).place")), place);
     }
-    until("it is a metric", || (service.query("series(\"waits.deadlocks\", last=\"1m\").last") == 1.0).then_some(()));
+    // There is no series before lens has recorded for a second.
+    let series = "series(\"waits.deadlocks\", last=\"1m\").last";
+    until("it is a metric", || {
+        let answer = service.lens("POST", "/debug/lens/query", series);
+        (answer.status == 200 && answer.body["value"] == 1.0).then_some(())
+    });
     end(&service, "deadlock");
     until("it has ended", || (service.query("waits.deadlocks()") == Value::Array(Vec::new())).then_some(()));
 }
