@@ -27,6 +27,8 @@ pub struct Capture {
     skills: BTreeMap<String, OnceLock<Frozen>>,
     history: Arc<dyn History>,
     is_live: bool,
+    /// Whether functions may be asked that act on the service.
+    may_act: bool,
 }
 
 struct Frozen {
@@ -44,30 +46,31 @@ impl Capture {
     /// A capture of now. A skill is read when it is first asked, and keeps that state for the capture's life.
     #[must_use]
     pub fn live(registry: &Arc<Registry>, recorder: &Arc<Recorder>) -> Self {
-        Self::of_now(registry, Arc::new(recorder.until(Instant::now())))
+        Self::of_now(registry, Arc::new(recorder.until(Instant::now())), true)
     }
 
     /// A capture of now whose history is copied, so that it is the same whenever it is asked: what is recorded meanwhile
-    /// is not in it, and nothing is overwritten.
+    /// is not in it, and nothing is overwritten. It is for checks and models, which nobody watches: a function that acts on
+    /// the service ([`Functions::acts`](crate::Functions::acts)) is refused.
     ///
     /// # Cost
     ///
     /// Up to 62 KiB for each series after a day.
     #[must_use]
     pub fn frozen(registry: &Arc<Registry>, recorder: &Arc<Recorder>) -> Self {
-        Self::of_now(registry, Arc::new(recorder.until(Instant::now()).save()))
+        Self::of_now(registry, Arc::new(recorder.until(Instant::now()).save()), false)
     }
 
-    fn of_now(registry: &Arc<Registry>, history: Arc<dyn History>) -> Self {
+    fn of_now(registry: &Arc<Registry>, history: Arc<dyn History>, may_act: bool) -> Self {
         let at = Timestamp::now();
         let skills = registry.names().map(|name| (name.to_owned(), OnceLock::new())).collect();
-        Self { id: new_id(at), at, registry: Arc::clone(registry), skills, history, is_live: true }
+        Self { id: new_id(at), at, registry: Arc::clone(registry), skills, history, is_live: true, may_act }
     }
 
     /// A capture that is in another process: its skills and its history ask there.
     pub(crate) fn remote(at: Timestamp, registry: Arc<Registry>, history: Arc<dyn History>) -> Self {
         let skills = registry.names().map(|name| (name.to_owned(), OnceLock::new())).collect();
-        Self { id: new_id(at), at, registry, skills, history, is_live: true }
+        Self { id: new_id(at), at, registry, skills, history, is_live: true, may_act: true }
     }
 
     /// What tells it from every other capture; a saved one keeps it.
@@ -108,10 +111,13 @@ impl Capture {
     pub fn call(&self, skill: &str, function: &str, arguments: Arguments) -> Result<Answer, CallError> {
         let entry = self.registry.get(skill)?;
         // A wrong name is the caller's mistake even where the skill cannot be read, unless nobody knows its functions.
-        if entry.has_functions() {
-            entry.function(function)?;
-        }
         let unavailable = |reason| CallError::Unavailable { subject: format!("`{skill}.{function}`"), reason };
+        if entry.has_functions() && entry.function(function)?.effect.is_some() && !self.may_act {
+            let how = format!(
+                "ask `{skill}.{function}` in a query of your own: it acts on the service, so checks and models may not"
+            );
+            return Err(unavailable(Unavailable::NotEnabled { how: how.into() }));
+        }
         let state = self.state(skill).map_err(unavailable)?;
         entry.call(function, &state, self.at, &*self.history, arguments)
     }

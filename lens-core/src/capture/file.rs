@@ -112,6 +112,7 @@ impl Capture {
             skills,
             history: Arc::new(file.history),
             is_live: false,
+            may_act: true,
         })
     }
 }

@@ -47,6 +47,8 @@ impl Skill for Counting {
             let depth = view.series("depth", Span::seconds(60))?.last();
             Ok(Row { times: view.times, at: view.at(), depth })
         })
+        .value("wake", "Wakes it.", "counting.wake()", |view, NoArguments {}| Ok(view.times))
+        .acts("wakes it")
     }
 }
 
@@ -55,6 +57,21 @@ fn registry() -> Arc<Registry> {
     builder.skill(Counting::default()).unwrap();
     builder.unread::<Counting>(About::new("unread", "", ""), Unavailable::NeedsTokioUnstable).unwrap();
     Arc::new(builder.build())
+}
+
+#[test]
+fn what_acts_on_the_service_is_refused_to_checks_and_models() {
+    let registry = registry();
+    let recorder = Arc::new(Recorder::new());
+    let ask = |capture: Capture, function: &str| {
+        let answer = capture.call("counting", function, Arguments::named(Vec::new()));
+        answer.map(|answer| answer.to_json()).map_err(|error| error.to_string())
+    };
+    assert_eq!(ask(Capture::live(&registry, &recorder), "wake"), Ok(1.into()));
+    let refused = ask(Capture::frozen(&registry, &recorder), "wake").unwrap_err();
+    assert!(refused.contains("ask `counting.wake` in a query of your own: it acts on the service"), "{refused}");
+    let wrong = ask(Capture::frozen(&registry, &recorder), "wale").unwrap_err();
+    assert!(wrong.contains("wake"), "a wrong name is told as before: {wrong}");
 }
 
 fn capture(registry: &Arc<Registry>) -> Capture {
