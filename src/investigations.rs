@@ -120,8 +120,9 @@ impl Investigations {
             kept.thread.take()
         };
         if let Some(staff) = &self.staff {
-            // What runs there is dropped.
-            drop(staff.room.lock().unwrap_or_else(PoisonError::into_inner).take());
+            // What runs there is dropped. It is joined without the lock, which a task there may want.
+            let room = staff.room.lock().unwrap_or_else(PoisonError::into_inner).take();
+            drop(room);
         }
         if let Some(thread) = thread {
             // A panic in it has been its end already.

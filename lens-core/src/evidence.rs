@@ -9,6 +9,7 @@ mod fact;
 mod finding;
 mod grounds;
 mod insight;
+mod literals;
 mod report;
 mod rules;
 mod text;

@@ -11,8 +11,8 @@ use axum::extract::{Extension, Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, Uri, header};
 use axum::response::IntoResponse;
 use axum::routing::{delete, get, post};
-use lens_core::Report;
-use lens_core::investigation::{Budget, Order, Settings, Transcript};
+use lens_core::investigation::{Budget, Order, Transcript};
+use lens_core::{Registry, Report};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -21,7 +21,7 @@ use super::problem::Problem;
 use super::report_page;
 use super::routes::{Answered, Asked, Shared, as_json, body, house, plain};
 use super::{Base, Desk};
-use crate::investigations::{Entry, Refused, Summary};
+use crate::investigations::{Entry, Refused, Staff, Summary};
 
 /// The largest body of a request to investigate.
 pub(super) const MAX_BODY_BYTES: usize = 16 << 10;
@@ -114,7 +114,14 @@ impl Limited {
 
 impl Wanted {
     /// What the lens makes of a request.
-    pub(super) fn order(self, settings: &Settings, is_question: bool) -> Result<Order, Problem> {
+    pub(super) fn order(self, staff: &Staff, registry: &Registry, is_question: bool) -> Result<Order, Problem> {
+        let settings = staff.investigator.settings();
+        let unknown = self.skills.iter().flatten().find(|skill| registry.names().all(|name| name != *skill));
+        if let Some(skill) = unknown {
+            let known = registry.names().collect::<Vec<_>>().join(", ");
+            let detail = format!("there is no skill {skill:?}; there are {known}");
+            return Err(Problem::new(StatusCode::BAD_REQUEST, "argument", detail).with("argument", "skills"));
+        }
         let mut budget = settings.budget.clone();
         self.budget.lower(&mut budget);
         if let Some(ms) = self.deadline_ms {
@@ -152,7 +159,7 @@ async fn start(
         })?
     };
     wanted.strategy = strategy.or(wanted.strategy);
-    let order = wanted.order(desk.lens.staff().investigator.settings(), false)?;
+    let order = wanted.order(desk.lens.staff(), &desk.lens.registry, false)?;
     // Reading the history takes a moment, so it is done on a thread that may take one.
     let started = house(&desk, move |desk, _| desk.lens.investigations.start(order)).await?;
     let id = started.map_err(|refused_by| refused(&refused_by, &base))?.detach();

@@ -9,7 +9,7 @@ use std::thread::Thread;
 
 use lens_core::checks::{CHECKS_DEADLINE, Cancel, Examination};
 use lens_core::evidence::EndedBy;
-use lens_core::investigation::{Order, Outcome, Scheduled, Strategy};
+use lens_core::investigation::{FollowUp, Order, Outcome, Scheduled, Strategy};
 use lens_core::{Capture, Report, threads};
 use tokio::sync::oneshot;
 
@@ -121,7 +121,7 @@ impl Investigations {
     /// Starts an investigation.
     pub(crate) fn start(self: &Arc<Self>, mut order: Order) -> Result<Investigation, Refused> {
         let staff = self.staff().ok_or(Refused::Stopped)?;
-        order.reason = shortened(order.reason);
+        order.reason = shortened(staff.investigator.settings().redactor.text(&order.reason));
         let strategy = order.strategy.clone().unwrap_or_else(|| staff.investigator.settings().strategy.clone());
         let capture = Arc::new(Capture::frozen(&staff.registry, &staff.recorder));
         let (report, reported) = oneshot::channel();
@@ -150,7 +150,7 @@ impl Investigations {
         }
         let capture = Arc::new(Capture::frozen(&staff.registry, &staff.recorder));
         let examination = Examination::new(&self.sandbox);
-        let reason = shortened(reason);
+        let reason = shortened(staff.investigator.settings().redactor.text(&reason));
         let strategy = Strategy::Checks;
         self.lock().open(kept::Entry::new(&capture, strategy.name(), &reason, &examination.cancel, true));
         let report = examination.run(&self.checks, &capture, Some(reason).filter(|reason| !reason.is_empty()));
@@ -247,7 +247,7 @@ impl Investigations {
             let staff = self.staff()?;
             let scheduled = staff.schedules.add(follow_up, capture.id())?;
             staff.investigator.announce_schedule(capture.id(), &scheduled, follow_up);
-            self.await_schedule(&scheduled, &outcome.report, follow_up.delay);
+            self.await_schedule(&scheduled, &outcome.report, follow_up);
             Some(scheduled.id)
         });
         if let Some(model) = &mut outcome.report.model {
@@ -281,18 +281,18 @@ impl Investigations {
     }
 
     /// Has a scheduled investigation begin when its time has come, unless it is cancelled before.
-    fn await_schedule(self: &Arc<Self>, scheduled: &Scheduled, report: &Report, delay: std::time::Duration) {
+    fn await_schedule(self: &Arc<Self>, scheduled: &Scheduled, report: &Report, follow_up: &FollowUp) {
         let Some(staff) = self.staff() else { return };
         let room = staff.room.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(room) = room.as_ref() else { return };
         let found: Vec<String> = report.insights.iter().map(|insight| insight.summary.clone()).collect();
         let (this, id) = (Arc::downgrade(self), scheduled.id.clone());
+        let FollowUp { delay, order, .. } = follow_up.clone();
         room.spawn(async move {
             tokio::time::sleep(delay).await;
             let Some(this) = this.upgrade() else { return };
             let Some(scheduled) = this.staff().and_then(|staff| staff.schedules.take(&id)) else { return };
-            let mut order = Order::new(scheduled.reason);
-            order.chain_depth = scheduled.chain_depth;
+            let mut order = order;
             order.follows = Some((scheduled.follows, found));
             // Refused if too many run: a schedule is no promise.
             if let Ok(investigation) = this.start(order) {

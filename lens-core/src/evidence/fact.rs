@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::grounds;
+use super::{grounds, literals};
 use crate::capture::Capture;
 use crate::sandbox::Sandbox;
 use crate::time::Timestamp;
@@ -71,11 +71,15 @@ impl Fact {
             return Err(no(why));
         }
         grounds::check(text, expr, &outcome.value).map_err(no)?;
+        let mut skills = grounds::skills(expr, capture.registry().names());
+        skills.extend(outcome.touched);
+        skills.sort();
+        skills.dedup();
         Ok(Self {
             text: text.to_owned(),
             expr: expr.to_owned(),
             value: outcome.value,
-            skills: grounds::skills(expr, capture.registry().names()),
+            skills,
             capture: capture.id().to_owned(),
             at: capture.at(),
         })
@@ -87,6 +91,7 @@ impl Fact {
         if self.skills.is_empty() {
             return Err("its expression asks no skill".to_owned());
         }
+        literals::only_select(&self.expr, &self.skills)?;
         grounds::check_measured(&self.text, &self.expr, &self.value)
     }
 

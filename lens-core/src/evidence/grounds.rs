@@ -8,7 +8,7 @@ use serde_json::Value;
 
 /// Checks the numbers of `text` against `value`, and against the constants of `expr`.
 pub(super) fn check(text: &str, expr: &str, value: &Value) -> Result<(), String> {
-    let mut known = Known { numbers: literals(expr), words: expr.to_owned(), quoted: HashSet::new() };
+    let mut known = Known { is_strict: false, numbers: literals(expr), words: expr.to_owned(), quoted: HashSet::new() };
     known.add(value);
     let words: Vec<&str> = text.split_whitespace().collect();
     for (index, word) in words.iter().enumerate() {
@@ -36,7 +36,7 @@ pub(super) fn check_measured(text: &str, expr: &str, value: &Value) -> Result<()
         return Err("its expression calculates with constants: ask for what is measured".to_owned());
     }
     let constants = literals(expr);
-    let mut measured = Known { numbers: Vec::new(), words: String::new(), quoted: HashSet::new() };
+    let mut measured = Known { is_strict: true, numbers: Vec::new(), words: String::new(), quoted: HashSet::new() };
     measured.add(value);
     let is_constant = |number: &f64| constants.iter().any(|constant| constant.to_bits() == number.to_bits());
     measured.numbers.retain(|number| !is_constant(number));
@@ -88,6 +88,8 @@ pub(super) fn skills<'a>(expr: &str, skills: impl Iterator<Item = &'a str>) -> V
 }
 
 struct Known {
+    /// Whether a number in a unit that lens never uses must have been converted to it.
+    is_strict: bool,
     numbers: Vec<f64>,
     words: String,
     /// The words of the value's texts.
@@ -110,7 +112,10 @@ impl Known {
     }
 
     fn has(&self, shown: &Shown, unit: &str) -> bool {
-        let of_unit = scales(unit);
+        let of_unit = match scales(unit) {
+            [_, converted @ ..] if self.is_strict && !converted.is_empty() && !is_on_the_wire(unit) => converted,
+            all => all,
+        };
         let is_it = |known: &f64| {
             of_unit.iter().any(|scale| {
                 let scaled = known * scale;
@@ -119,6 +124,11 @@ impl Known {
         };
         self.numbers.iter().any(is_it)
     }
+}
+
+/// Whether values come in this unit, too.
+fn is_on_the_wire(unit: &str) -> bool {
+    matches!(unit, "%" | "s" | "s/s" | "seconds" | "second")
 }
 
 /// By how much a value may have been multiplied to be shown in `unit`.
@@ -208,6 +218,8 @@ mod tests {
         assert_eq!(measured("in the last 90 s, 7 waited", "shop.waited(last=\"90s\")", json!(7)), Ok(()));
         assert_eq!(measured("7 wait, more than 5", "[q for q in shop.queues() if q.waiting > 5]", json!([7])), Ok(()));
         assert_eq!(measured("`till-a` waits", "shop.tills()", json!(["till-a"])), Ok(()));
+        assert!(measured("they wait for 7 minutes", "shop.queue().waiting", json!(7)).is_err(), "7 what?");
+        assert_eq!(measured("they wait for 7 min", "shop.queue().waited_ms", json!(420_000)), Ok(()));
     }
 
     #[test]

@@ -15,6 +15,7 @@ use super::pipeline::COORDINATOR;
 use super::prompts;
 use super::run::{FindingStatus, Run};
 use super::schedule::{FollowUp, MAX_CHAIN_DEPTH, MAX_DELAY, MIN_DELAY};
+use super::settings::Order;
 use super::spans;
 use super::talk::{Asked, Conversation, MAX_REPEATS};
 use super::tools::{CoordinatorAction, StatedInsight};
@@ -257,9 +258,14 @@ impl<'a> Coordinator<'a> {
         if depth > MAX_CHAIN_DEPTH {
             return Err(format!("{MAX_CHAIN_DEPTH} investigations have followed each other: conclude now"));
         }
-        let reason = self.run.redacted(reason);
-        self.run.state().follow_up =
-            Some(FollowUp { delay: Duration::from_secs_f64(ms / 1e3), reason, chain_depth: depth });
+        let order = Order {
+            reason: self.run.redacted(reason),
+            is_question: false,
+            chain_depth: depth,
+            follows: None,
+            ..self.run.0.order.clone()
+        };
+        self.run.state().follow_up = Some(FollowUp { delay: Duration::from_secs_f64(ms / 1e3), order });
         self.is_done = true;
         Ok(json!({"scheduled_in_ms": ms}))
     }

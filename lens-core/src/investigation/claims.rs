@@ -59,7 +59,8 @@ impl Vocabulary {
 
     /// The words of a fact that neither its skills nor its value know.
     fn foreign<'a>(&self, fact: &'a Fact) -> Vec<&'a str> {
-        let own: HashSet<String> = words::stems(&format!("{} {}", fact.expr, fact.value)).collect();
+        // Not those of the expression: whoever states the fact chose them.
+        let own: HashSet<String> = words::stems(&fact.value.to_string()).collect();
         let knows = |stem: &String| {
             own.contains(stem)
                 || fact.skills.iter().filter_map(|skill| self.0.get(skill)).any(|words| words.contains(stem))
@@ -105,6 +106,9 @@ impl Run {
             return Err(format!("`{other}` is not among the skills of this investigation"));
         }
         fact.hold_to_more()?;
+        if let Some(word) = words::negation(&fact.text, &fact.value.to_string()) {
+            return Err(format!("\"{word}\" turns the sentence round: say what is measured, as the value has it"));
+        }
         match self.0.vocabulary.foreign(&fact).as_slice() {
             [] => Ok(fact),
             words => Err(format!(

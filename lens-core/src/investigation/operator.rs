@@ -91,10 +91,24 @@ struct Operator<'a> {
     has_looked: bool,
 }
 
+/// Says that an operator has ended, also one that panicked or was dropped.
+struct Leaving(Desk);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        let by = match std::thread::panicking() {
+            true => EndedBy::Panic(format!("the operator of `{}` panicked", self.0.skill)),
+            false => EndedBy::Cancellation,
+        };
+        self.0.see(|seen| seen.ended_by = seen.ended_by.take().or(Some(by)));
+    }
+}
+
 /// Runs the operator of a skill to its end; whatever ends it, its findings are kept.
 pub(super) async fn operate(run: Run, desk: Desk, context: Option<String>) -> Operated {
     let span = spans::agent(&desk.skill, run.id());
     async {
+        let _leaving = Leaving(desk.clone());
         let skill = desk.skill.clone();
         run.announce(&skill, Event::OperatorStarted { skill: skill.clone() });
         let capture = Arc::clone(run.capture());

@@ -28,14 +28,29 @@ fn shorten(value: &mut Value, withholds: bool) {
         Value::String(text) if withholds && is_free(text) => WITHHELD.clone_into(text),
         Value::String(text) => *text = short(text, MAX_TEXT_BYTES),
         Value::Array(items) => items.iter_mut().for_each(|item| shorten(item, withholds)),
-        Value::Object(fields) => fields.values_mut().for_each(|field| shorten(field, withholds)),
+        Value::Object(fields) => {
+            // Names of fields may be texts of the service, too.
+            let names_are_free =
+                |(name, _): (&String, &Value)| name.len() > MAX_TEXT_BYTES || withholds && is_free(name);
+            if fields.iter().any(names_are_free) {
+                *fields = std::mem::take(fields)
+                    .into_iter()
+                    .enumerate()
+                    .map(|(index, (name, field))| match withholds && is_free(&name) {
+                        true => (format!("{WITHHELD} {index}"), field),
+                        false => (short(&name, MAX_TEXT_BYTES), field),
+                    })
+                    .collect();
+            }
+            fields.values_mut().for_each(|field| shorten(field, withholds));
+        }
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 
 /// Whether it is more than a name, a place or a word.
 fn is_free(text: &str) -> bool {
-    text.len() > 200 || text.contains(char::is_whitespace)
+    text.len() > 100 || text.contains(char::is_whitespace)
 }
 
 /// A value that fits into a message: of a list, the first rows that do.
@@ -95,6 +110,10 @@ mod tests {
         let mut value = json!({"message": "user anna failed", "place": "src/a.rs:1:2", "level": "ERROR", "n": 3});
         clean(&mut value, true, &Redactor::default());
         assert_eq!(value, json!({"message": WITHHELD, "place": "src/a.rs:1:2", "level": "ERROR", "n": 3}));
+        let mut value = json!({"user anna failed": 1, "ok": 2});
+        clean(&mut value, true, &Redactor::default());
+        assert!(!value.to_string().contains("anna"), "{value}");
+        assert_eq!(value["ok"], 2);
     }
 
     #[test]

@@ -23,7 +23,7 @@ use crate::checks::Checks;
 use crate::evidence::{Answered, FalseFact, Finding, HealthState, Operated, Report, Resource, Severity};
 use crate::recorder::Recorder;
 use crate::registry::Registry;
-use crate::sandbox::{QueryErrorKind, Sandbox};
+use crate::sandbox::{QueryError, QueryErrorKind, Sandbox};
 
 /// 100 snapshots in one investigation. More lets operators look more often.
 pub const MAX_SNAPSHOTS: usize = 100;
@@ -348,12 +348,30 @@ impl Run {
             }
         };
         drop(place);
-        let outcome = outcome.map_err(|error| self.redacted(&error.to_string()))?;
+        let outcome = outcome.map_err(|error| self.told(code, &error))?;
         if let Some(other) = outcome.touched.iter().find(|skill| !self.may_ask(skill)) {
             return Err(format!("`{other}` is not among the skills of this investigation"));
         }
         let value = self.sendable(outcome.value, &outcome.touched);
         Ok((value, outcome.touched))
+    }
+
+    /// An error as it may be sent. It may quote what the script read, so of a script that names a skill whose text is not
+    /// shared, or that may not be asked, only what kind it is.
+    fn told(&self, code: &str, error: &QueryError) -> String {
+        let shared = &self.0.settings.shared_text;
+        let is_closed = |skill: &str| {
+            !self.may_ask(skill) || payload::HOLD_TEXT.contains(&skill) && !shared.iter().any(|shared| shared == skill)
+        };
+        let mut names = code.split(|letter: char| !(letter.is_alphanumeric() || letter == '_'));
+        let is_skill = |name: &str| self.capture().registry().names().any(|skill| skill == name);
+        match names.find(|name| is_skill(name) && is_closed(name)) {
+            Some(skill) => {
+                let line = error.line.map_or_else(String::new, |line| format!(" in line {line}"));
+                format!("it failed{line} ({:?}); why is not told, because the script names `{skill}`", error.kind)
+            }
+            None => self.redacted(&error.to_string()),
+        }
     }
 
     /// A value as it may be sent: without secrets, without free text of skills that share none, and short.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::settings::Order;
 use crate::store::Store;
 use crate::time::Timestamp;
 
@@ -22,15 +23,13 @@ pub const MAX_CHAIN_DEPTH: u32 = 3;
 pub const MAX_SCHEDULES: usize = 16;
 
 /// An investigation that a model wants to follow.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct FollowUp {
     /// How long until then.
     pub delay: Duration,
-    /// Why, in the model's words.
-    pub reason: String,
-    /// How many will have followed each other.
-    pub chain_depth: u32,
+    /// What is to follow: with the strategy, the budget and the skills of the one that it follows, and the model's reason.
+    pub order: Order,
 }
 
 /// An investigation that waits for its time.
@@ -75,9 +74,9 @@ impl Schedules {
         let scheduled = Scheduled {
             id: format!("next-{}", waiting.count),
             due_at: Timestamp::now().plus(follow_up.delay),
-            reason: follow_up.reason.clone(),
+            reason: follow_up.order.reason.clone(),
             follows: follows.to_owned(),
-            chain_depth: follow_up.chain_depth,
+            chain_depth: follow_up.order.chain_depth,
         };
         waiting.list.push(scheduled.clone());
         Some(scheduled)

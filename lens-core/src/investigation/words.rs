@@ -41,17 +41,29 @@ const HEDGES: [&str; 33] = [
 /// Words of any sentence about a measurement, beside those that a skill's own reference has.
 pub(super) const COMMON: &str = "\
  about above after again along already also although among another around back because become becomes been before began
- begin behind below between both bytes came cannot common comes contain contains count counts current currently day days
+ begin behind below between both bytes came common comes contain contains count counts current currently day days
  decreased different does doing done down during each either else end ended every exactly except fall fallen first five
  four from gave given gives goes going gone greater greatest group grow growing grown grows had half has have having held
  here high higher highest holds hour hours however increase increased into itself keep keeps kept large larger largest
  last late latest least left less longer longest lower lowest made make makes maximum mean means median memory millisecond
- milliseconds minimum minute minutes more most much name named names near nearly need needs never next nine none nothing
+ milliseconds minimum minute minutes more most much name named names near nearly need needs next nine nothing
  number numbers once only other others over part past percent percentile place process rate ratio reach reached reaches
  remain remains respectively rise risen rises rose running same second seconds seen service seven shows side since single
  size small smaller smallest some spent start started stay stays still such than that their them then there these they
  this those three through time times took total totals toward twice under unit units until upon used uses using value
- values very wait waited waiting waits were what when where which while whole whose with within without zero";
+ values very wait waited waiting waits were what when where which while whole whose with within zero";
+
+/// Words that turn a sentence round, which no value shows.
+const NEGATIONS: [&str; 11] =
+    ["not", "no", "never", "none", "nobody", "nothing", "without", "neither", "nor", "cannot", "hardly"];
+
+/// The first word of a sentence that turns it round and is not itself in `value`, as `no_progress` is.
+pub(super) fn negation(text: &str, value: &str) -> Option<&'static str> {
+    let is_in = |text: &str, wanted: &str| {
+        text.split(|letter: char| !letter.is_alphabetic()).any(|word| word.eq_ignore_ascii_case(wanted))
+    };
+    NEGATIONS.iter().find(|negation| is_in(text, negation) && !is_in(value, negation)).copied()
+}
 
 /// The first hedge word of a sentence.
 pub(super) fn hedge(text: &str) -> Option<&'static str> {

@@ -165,7 +165,7 @@ fn run(prepared: &Prepared, module: &Module, meter: &Meter) -> Result<Outcome, Q
         columns,
         printed: meter.take_printed(),
         cost: meter.cost(Some(module.heap())),
-        touched: meter.capture.touched().into_iter().map(str::to_owned).collect(),
+        touched: meter.take_asked(),
     })
 }
 

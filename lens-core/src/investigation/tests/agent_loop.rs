@@ -163,7 +163,7 @@ async fn an_investigation_can_follow_within_bounds() {
     assert!(told(&site, 0).contains("in 10000 to 3600000 ms"), "{}", told(&site, 0));
     assert!(told(&site, 1).contains("in 10000 to 3600000 ms"), "{}", told(&site, 1));
     let follow_up = outcome.follow_up.unwrap();
-    assert_eq!((follow_up.delay, follow_up.chain_depth), (Duration::from_secs(60), 1));
+    assert_eq!((follow_up.delay, follow_up.order.chain_depth), (Duration::from_secs(60), 1));
 
     let site = Site::with(coordinated(vec![schedule(60_000.0)], quick), |_| {});
     let mut order = Order::new("again").strategy(Strategy::AgentLoop);

@@ -39,11 +39,17 @@ async fn false_facts_wrong_numbers_and_foreign_words_are_refused() {
     is_refused(growth("8 customers wait", "shop.queue().waiting"), "the expression gives 7").await;
     is_refused(growth("nobody waits in the queue", "shop.queue().waiting == 0"), "it is False").await;
     is_refused(growth("customers wait in the queue", "shop.queue().waiting > 0"), "names no number").await;
-    is_refused(growth("8 customers wait", "[8, shop.queue().waiting]"), "not measured").await;
-    is_refused(growth("8 customers wait", "[7 + 1, shop.queue().waiting]"), "calculates with constants").await;
+    is_refused(growth("8 customers wait", "[8, shop.queue().waiting]"), "an answer of its own").await;
+    is_refused(growth("8 customers wait", "[7 + 1, shop.queue().waiting]"), "an answer of its own").await;
     is_refused(growth("7 customers wait", "7"), "asks no skill").await;
     is_refused(growth("7 customers wait", "shop.quue().waiting"), "did you mean").await;
     is_refused(growth("7 customers were robbed by pirates", "shop.queue().waiting"), "robbed, pirates").await;
+    let hidden = "shop.queue().waiting # were robbed by pirates";
+    is_refused(growth("7 customers were robbed by pirates", hidden), "without comments").await;
+    is_refused(growth("8 customers wait", "[(3)+(5), shop.queue().waiting]"), "an answer of its own").await;
+    is_refused(growth("8 customers wait", "[len(\"aaaaaaaa\"), shop.queue().waiting]"), "an answer of its own").await;
+    is_refused(growth("7 customers do not wait", "shop.queue().waiting"), "turns the sentence round").await;
+    is_refused(growth("they waited for 7 minutes", "shop.queue().waiting"), "names no number").await;
     is_refused(growth("they wait at src/bank.rs:1:1, 7 of them", "shop.queue()"), "src/bank.rs:1:1").await;
 }
 

@@ -7,6 +7,7 @@
 #![expect(unsafe_code, reason = "only derived: `ProvidesStaticType` names a type for the interpreter's downcasts")]
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -114,6 +115,8 @@ pub(super) struct Meter {
     next_look: Cell<u64>,
     printed: RefCell<Vec<String>>,
     printed_bytes: Cell<usize>,
+    /// The skills that it has asked.
+    asked: RefCell<BTreeSet<String>>,
 }
 
 impl std::fmt::Debug for Meter {
@@ -123,6 +126,19 @@ impl std::fmt::Debug for Meter {
 }
 
 impl Meter {
+    /// Notes that the query asks a skill.
+    pub(super) fn asks(&self, skill: &str) {
+        let mut asked = self.asked.borrow_mut();
+        if !asked.contains(skill) {
+            asked.insert(skill.to_owned());
+        }
+    }
+
+    /// The skills that it has asked.
+    pub(super) fn take_asked(&self) -> Vec<String> {
+        self.asked.take().into_iter().collect()
+    }
+
     /// Starts to count on this thread.
     pub(super) fn new(limits: &Arc<Limits>, capture: &Arc<Capture>, is_cancelled: &Arc<AtomicBool>) -> Self {
         CHARGED.set(0);
@@ -137,6 +153,7 @@ impl Meter {
             next_look: Cell::new(STEPS_PER_LOOK),
             printed: RefCell::default(),
             printed_bytes: Cell::new(0),
+            asked: RefCell::default(),
         }
     }
 

@@ -164,6 +164,7 @@ pub(super) fn call<'v>(
         named: named.iter().map(|(name, value)| Ok((name.clone(), json(*value)?))).collect::<Checked<_>>()?,
         are_text: false,
     };
+    meter.asks(skill);
     let answer = meter.capture.call(skill, function, arguments).map_err(Fault::from)?;
     meter.look()?;
     match answer {
@@ -211,6 +212,9 @@ impl History {
         let meter = Meter::of(eval);
         let last = serde_json::from_value(last.into())
             .map_err(|error| Fault::argument(format!("the argument `last` of `series`: {error}")))?;
+        if let Some((skill, _)) = name.split_once('.') {
+            meter.asks(skill);
+        }
         let series = meter.capture.series(name, last).map_err(Fault::from)?;
         meter.take(eval.heap(), series.points.len() * size_of::<crate::recorder::Point>())?;
         Ok(eval.heap().alloc(Self { series }))

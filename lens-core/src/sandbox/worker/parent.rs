@@ -1,6 +1,7 @@
 //! The service's side of a query in a process of its own: starts it, answers what it asks, and kills it. Separate from the
 //! child's side because this one runs in the service.
 
+use std::collections::BTreeSet;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -55,16 +56,21 @@ pub(in crate::sandbox) fn run(
     // Answers of functions that are larger than the query's memory would not fit there.
     let most = limits.output_bytes.saturating_add(limits.printed_bytes).saturating_mul(8).saturating_add(1 << 20);
     let mut message = encoded(&job)?;
+    let mut asked = BTreeSet::new();
     loop {
         send(&mut input, &message, patience).map_err(|why| broken(&mut child, why))?;
         let said = receive(&mut output, most, patience).map_err(|why| broken(&mut child, why))?;
         let said: Said = serde_json::from_slice(&said).map_err(|_| ended(&mut child))?;
         let told = match said {
             Said::Call { skill, function, positional, named } => {
+                asked.insert(skill.clone());
                 let answer = capture.call(&skill, &function, arguments(positional, named));
                 Told::Answer(answer.and_then(|answer| fitting(&skill, &function, &answer, limits)))
             }
-            Said::Series { name, last } => Told::Series(Box::new(capture.series(&name, last))),
+            Said::Series { name, last } => {
+                asked.extend(name.split_once('.').map(|(skill, _)| skill.to_owned()));
+                Told::Series(Box::new(capture.series(&name, last)))
+            }
             Said::Done(result) => {
                 return result.map_err(QueryError::from).map(|given| Outcome {
                     value: given.value,
@@ -75,7 +81,7 @@ pub(in crate::sandbox) fn run(
                         steps: given.steps,
                         heap_bytes: given.heap_bytes,
                     },
-                    touched: capture.touched().into_iter().map(str::to_owned).collect(),
+                    touched: asked.into_iter().collect(),
                 });
             }
         };
