@@ -151,7 +151,8 @@ pub(super) fn tasks(state: &State, arguments: &Tasks) -> Vec<TaskRow> {
     let is_meant = |task: &&Task| {
         let has = |text: &Option<String>, part: &String| text.as_ref().is_some_and(|text| text.contains(part));
         let is_there = arguments.site.as_ref().is_none_or(|part| has(&task.place, part) || has(&task.name, part));
-        is_there && (arguments.internal || !task.is_internal)
+        // Another process may keep what has ended for an hour.
+        is_there && (arguments.internal || !task.is_internal) && task.activity != Activity::Ended
     };
     let mut rows: Vec<TaskRow> = state.tasks.iter().filter(is_meant).map(TaskRow::of).collect();
     let whole = |ms: f64| Reverse((ms.max(0.0) * 1e6).to_bits());
@@ -353,7 +354,8 @@ pub(super) fn summary(state: &State) -> SummaryRow {
     };
     SummaryRow {
         address: state.address.clone(),
-        tasks_count: state.tasks.iter().filter(|task| !task.is_internal).count() as u64,
+        tasks_count: state.tasks.iter().filter(|task| !task.is_internal && task.activity != Activity::Ended).count()
+            as u64,
         resources_count: state.resources.iter().filter(|resource| !resource.is_ended).count() as u64,
         operations_count: state.operations.len() as u64,
         missing_tasks_total: own(state.missing.tasks),
