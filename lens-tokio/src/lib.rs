@@ -7,6 +7,8 @@ pub mod builder;
 pub mod console;
 mod flavour;
 mod instrument;
+#[cfg(any(feature = "console", feature = "waits"))]
+mod layers;
 pub mod runtime;
 pub mod stack;
 pub mod stalls;

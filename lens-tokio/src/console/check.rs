@@ -2,27 +2,16 @@
 
 use std::sync::atomic::Ordering;
 
-use lens_core::{Reading, Unavailable};
+use lens_core::Reading;
 use tracing::dispatcher::with_default;
-use tracing::level_filters::{LevelFilter, STATIC_MAX_LEVEL};
 
 use super::layer::{Link, sees_a_lock};
-use crate::flavour::TOKIO_UNSTABLE;
+use crate::layers::{build_has_events, not_enabled};
 
 impl Link {
     /// Whether the layer sees what tokio does: a lock is created to try it.
     pub(super) fn check(&self) -> Reading<()> {
-        if !TOKIO_UNSTABLE {
-            return Err(Unavailable::NeedsTokioUnstable);
-        }
-        if STATIC_MAX_LEVEL < LevelFilter::TRACE {
-            return Err(Unavailable::NotCompiledIn {
-                what: format!("more than tracing's level {STATIC_MAX_LEVEL}").into(),
-                fix: "take the features `max_level_*` and `release_max_level_*` of the crate `tracing` out of the \
-                      service's and its dependencies' Cargo.toml"
-                    .into(),
-            });
-        }
+        build_has_events()?;
         let dispatch = match self.dispatch() {
             Some(dispatch) if self.is_made() => dispatch,
             _ => {
@@ -58,8 +47,4 @@ impl Link {
              scoped default, before another subscriber is set",
         ))
     }
-}
-
-fn not_enabled(how: &'static str) -> Unavailable {
-    Unavailable::NotEnabled { how: how.into() }
 }

@@ -15,7 +15,8 @@ use console_api::instrument::instrument_server::InstrumentServer;
 use console_api::instrument::{InstrumentRequest, StateRequest, Update};
 use console_subscriber::{ConsoleLayer, Server, ServerParts};
 use lens_core::{Reading, Unavailable, threads};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::unconstrained;
 use tracing::subscriber::NoSubscriber;
 
@@ -29,7 +30,10 @@ use super::{PUBLISH_INTERVAL, QUEUE_CAPACITY, READ_DEADLINE};
 const HISTOGRAM_MAX: Duration = Duration::from_nanos(255);
 
 /// Where the thread is asked for snapshots.
-pub(super) type Asks = UnboundedSender<SyncSender<Reading<Update>>>;
+pub(super) type Asks = Sender<SyncSender<Reading<Update>>>;
+
+/// How many may wait for a snapshot. More would only wait behind those that have given up.
+const MAX_ASKS: usize = 4;
 
 /// A layer with settings that are safe in a service that runs for long.
 pub(super) fn layer() -> (ConsoleLayer, Server) {
@@ -45,10 +49,17 @@ pub(super) fn layer() -> (ConsoleLayer, Server) {
 impl Link {
     /// Starts the thread, if the layer was made and it does not run yet.
     pub(super) fn start(&self) -> Reading<()> {
-        let Some(server) = self.server.lock().unwrap_or_else(PoisonError::into_inner).take() else { return Ok(()) };
-        let (asks, asked) = unbounded_channel();
-        let thread = threads::spawn("lens-console", None, move || serve(server, asked));
-        thread.map_err(|error| Unavailable::failed(format!("the thread `lens-console` cannot be started: {error}")))?;
+        // Held until the thread runs, so that another caller does not find it half started.
+        let mut server = self.server.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.asks.get().is_some() {
+            return Ok(());
+        }
+        // Without a layer there is nothing to serve, which `check` tells.
+        let Some(made) = server.take() else {
+            return if self.is_made() { Err(not_started("an earlier attempt failed")) } else { Ok(()) };
+        };
+        let (asks, asked) = channel(MAX_ASKS);
+        threads::spawn("lens-console", None, move || serve(made, asked)).map_err(not_started)?;
         let _ = self.asks.set(asks);
         Ok(())
     }
@@ -58,7 +69,10 @@ impl Link {
         let (answer, answered) = sync_channel(1);
         let ended = || Unavailable::failed("the thread `lens-console` has ended: restart the service");
         let asks = self.asks.get().ok_or_else(ended)?;
-        asks.send(answer).map_err(|_| ended())?;
+        asks.try_send(answer).map_err(|error| match error {
+            TrySendError::Full(_) => too_late(),
+            TrySendError::Closed(_) => ended(),
+        })?;
         let update = match answered.recv_timeout(READ_DEADLINE) {
             Ok(update) => update?,
             Err(RecvTimeoutError::Disconnected) => return Err(ended()),
@@ -76,6 +90,10 @@ impl Link {
     }
 }
 
+fn not_started(why: impl std::fmt::Display) -> Unavailable {
+    Unavailable::failed(format!("the thread `lens-console` cannot be started: {why}; restart the service"))
+}
+
 /// Why there is no snapshot in time.
 fn too_late() -> Unavailable {
     Unavailable::failed(format!(
@@ -85,14 +103,14 @@ fn too_late() -> Unavailable {
 }
 
 /// The thread. It ends with the layer.
-fn serve(server: Server, asked: UnboundedReceiver<SyncSender<Reading<Update>>>) {
+fn serve(server: Server, asked: Receiver<SyncSender<Reading<Update>>>) {
     // What the aggregator and its runtime log and trace is nobody's business.
     let _silence = tracing::subscriber::set_default(NoSubscriber::default());
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_time().build() else { return };
     runtime.block_on(answer_all(server, asked));
 }
 
-async fn answer_all(server: Server, mut asked: UnboundedReceiver<SyncSender<Reading<Update>>>) {
+async fn answer_all(server: Server, mut asked: Receiver<SyncSender<Reading<Update>>>) {
     let ServerParts { instrument_server, aggregator, .. } = server.into_parts();
     let mut aggregating = tokio::spawn(unconstrained(aggregator.run()));
     // The message is in the process already; its size is bounded where it is made.

@@ -5,26 +5,16 @@ use std::sync::Arc;
 
 use lens_core::{Reading, Unavailable};
 use tracing::dispatcher::{Dispatch, get_default, with_default};
-use tracing::level_filters::{LevelFilter, STATIC_MAX_LEVEL};
+use tracing::level_filters::LevelFilter;
 
 use super::here::Here;
 use super::layer::Link;
-use crate::flavour::TOKIO_UNSTABLE;
+use crate::layers::{build_has_events, not_enabled};
 
 impl Link {
     /// Whether the layer sees what tokio does: a lock is created to try it.
     pub(super) fn check(self: &Arc<Self>) -> Reading<()> {
-        if !TOKIO_UNSTABLE {
-            return Err(Unavailable::NeedsTokioUnstable);
-        }
-        if STATIC_MAX_LEVEL < LevelFilter::TRACE {
-            return Err(Unavailable::NotCompiledIn {
-                what: format!("more than tracing's level {STATIC_MAX_LEVEL}").into(),
-                fix: "take the features `max_level_*` and `release_max_level_*` of the crate `tracing` out of the \
-                      service's and its dependencies' Cargo.toml"
-                    .into(),
-            });
-        }
+        build_has_events()?;
         if !self.is_attached() {
             return Err(not_enabled(
                 "add the layer to the service's tracing registry, before its runtime starts: \
@@ -67,10 +57,6 @@ impl Link {
              it is meant for), or tokio is built without its feature `tracing`",
         )
     }
-}
-
-fn not_enabled(how: &'static str) -> Unavailable {
-    Unavailable::NotEnabled { how: how.into() }
 }
 
 /// Whether the layer sees a lock that is created in the calling thread.
