@@ -4,56 +4,30 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+#[path = "protocol/llama.rs"]
+mod llama;
+
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use lens::models::{Client, Models, Provider, Settings};
 use lens_core::model::{Completion, ErrorClass, Form, Message, Model, ModelError, Prompt, Purpose, Role, Stop};
+use llama::Llama;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
 /// One thread answers, so tests take turns.
-static SERVER: LazyLock<Mutex<Server>> = LazyLock::new(|| Mutex::new(Server::start()));
+static SERVER: LazyLock<Mutex<Llama>> =
+    LazyLock::new(|| Mutex::new(Llama::start(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/protocol/llama_server.py"))));
 
-/// The server, which ends when its input does, and so with the tests.
-struct Server {
-    address: String,
-    _process: Child,
-}
-
-impl Server {
-    fn start() -> Self {
-        let tools: PathBuf = std::env::var_os("LENS_LLAMA_TOOLS").expect("run this by tests/protocol/llama.sh").into();
-        let mut process = Command::new(tools.join("venv/bin/python"))
-            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/protocol/llama_server.py"))
-            .arg(tools.join("model.gguf"))
-            // Its one thread would spin for the next request.
-            .env("OMP_WAIT_POLICY", "passive")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines().map_while(Result::ok);
-        let address = lines.find_map(|line| Some(line.strip_prefix("LLAMA ")?.to_owned()));
-        // Nobody must wait for a full pipe.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { address: address.expect("the server says where it listens"), _process: process }
-    }
-
-    fn client(&self, provider: Provider) -> Client {
-        let url = format!("http://{}/v1", self.address);
-        Client::new("llama", provider, "smollm2-135m").base_url(url).key("none").timeout(Duration::from_secs(240))
-    }
+fn client(llama: &Llama, provider: Provider) -> Client {
+    Client::new("llama", provider, "smollm2-135m").base_url(&llama.url).key("none").timeout(Duration::from_secs(240))
 }
 
 fn with<T>(provider: Provider, run: impl AsyncFnOnce(Models) -> T) -> T {
     let server = SERVER.lock().unwrap_or_else(PoisonError::into_inner);
-    let models = Settings::new().client(server.client(provider)).build().unwrap();
+    let models = Settings::new().client(client(&server, provider)).build().unwrap();
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run(models))
 }
 

@@ -1,46 +1,23 @@
 //! Investigations by a model, configured as a user would. Separate from the checks' findings because a model may say
 //! anything: what is compared with the truth of a fault is what the report keeps whatever it said.
 
-use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+#[path = "../../../../../tests/protocol/llama.rs"]
+mod llama;
+
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::faults::start;
 use crate::harness::{Service, output, program, until, within};
+use llama::Llama;
 
-/// llama.cpp's server with a small model; it ends when its input does.
-struct Llama {
-    url: String,
-    _process: Child,
-}
-
-impl Llama {
-    fn start() -> Self {
-        let tools: PathBuf = std::env::var_os("LENS_LLAMA_TOOLS").expect("run this by tests/protocol/llama.sh").into();
-        let mut process = Command::new(tools.join("venv/bin/python"))
-            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/protocol/llama_server.py"))
-            .arg(tools.join("model.gguf"))
-            // Its one thread would spin for the next request.
-            .env("OMP_WAIT_POLICY", "passive")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines().map_while(Result::ok);
-        let address = lines.find_map(|line| Some(line.strip_prefix("LLAMA ")?.to_owned())).unwrap();
-        // Nobody must wait for a full pipe.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { url: format!("http://{address}/v1"), _process: process }
-    }
-}
+/// llama.cpp's server.
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/protocol/llama_server.py");
 
 /// Lets a strategy run to its end on a service with a fault, and gives the report.
 fn investigated(strategy: &str) -> Value {
-    let llama = Llama::start();
+    let llama = Llama::start(SCRIPT);
     let mut program = program();
     program.args(["--faults", "--load", "20"]).env("LENS_MODEL", "openai-generic/smollm2-135m");
     program.env("LENS_MODEL_URL", &llama.url);
