@@ -58,16 +58,43 @@ pub(crate) struct Staff {
     pub(crate) investigator: Investigator,
     registry: Arc<Registry>,
     recorder: Arc<Recorder>,
-    /// Where a model is asked; there is none without one.
-    room: Mutex<Option<Room>>,
+    place: Mutex<Place>,
     pub(crate) schedules: Schedules,
 }
 
+/// Where investigations beyond the checks run.
+#[derive(Debug)]
+enum Place {
+    /// Nobody has needed it yet.
+    Unopened,
+    Open(Room),
+    /// lens has stopped.
+    Closed,
+}
+
+impl Place {
+    /// The room, opened if it is not; none after the end.
+    fn room(&mut self) -> Result<Option<&Room>, lens_core::Error> {
+        if matches!(self, Self::Unopened) {
+            *self = Self::Open(Room::open()?);
+        }
+        Ok(match self {
+            Self::Open(room) => Some(room),
+            Self::Unopened | Self::Closed => None,
+        })
+    }
+}
+
 impl Staff {
-    /// Runs `work` where the model is asked; dropped at once if there is no such place.
+    fn place(&self) -> MutexGuard<'_, Place> {
+        // Nothing panics while it is held.
+        self.place.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs `work` where models are asked; dropped at once if lens has stopped.
     #[cfg(feature = "http")]
     pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
-        if let Some(room) = self.room.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+        if let Ok(Some(room)) = self.place().room() {
             room.spawn(work);
         }
     }
@@ -88,14 +115,17 @@ impl Investigations {
         recorder: &Arc<Recorder>,
         queries: &Sandbox,
     ) -> Result<Self, Error> {
-        let needs_room = settings.model.is_some() || matches!(settings.strategy, Strategy::Own(_));
-        let room = needs_room.then(Room::open).transpose()?;
+        let mut place = Place::Unopened;
+        if settings.model.is_some() || matches!(settings.strategy, Strategy::Own(_)) {
+            // A lens that cannot have it does not start.
+            place.room()?;
+        }
         let investigator = Investigator::new(settings, registry, recorder, &self.checks, queries);
         self.staff = Some(Staff {
             investigator,
             registry: Arc::clone(registry),
             recorder: Arc::clone(recorder),
-            room: Mutex::new(room),
+            place: Mutex::new(place),
             schedules: Schedules::default(),
         });
         Ok(self)
@@ -121,8 +151,8 @@ impl Investigations {
         };
         if let Some(staff) = &self.staff {
             // What runs there is dropped. It is joined without the lock, which a task there may want.
-            let room = staff.room.lock().unwrap_or_else(PoisonError::into_inner).take();
-            drop(room);
+            let place = std::mem::replace(&mut *staff.place(), Place::Closed);
+            drop(place);
         }
         if let Some(thread) = thread {
             // A panic in it has been its end already.

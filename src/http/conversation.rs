@@ -65,7 +65,7 @@ pub(super) async fn ask(
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
         .is_some_and(|kind| kind.starts_with("application/json"));
-    let body = body(request, MAX_BODY_BYTES).await?;
+    let body = body(request, MAX_BODY_BYTES, "say it in fewer words").await?;
     let wrong = |detail: String| {
         Problem::new(StatusCode::BAD_REQUEST, "body", detail)
             .fix("send the question as text/plain, or JSON like {\"question\": \"how many tasks wait?\"}")

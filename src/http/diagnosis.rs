@@ -88,7 +88,7 @@ pub(super) struct Wanted {
 }
 
 /// The parts of a budget that a request may lower.
-#[derive(Default, Deserialize)]
+#[derive(Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Limited {
     iterations: Option<u32>,
@@ -123,6 +123,7 @@ impl Wanted {
             return Err(Problem::new(StatusCode::BAD_REQUEST, "argument", detail).with("argument", "skills"));
         }
         let mut budget = settings.budget.clone();
+        let is_usual = self.deadline_ms.is_none() && self.budget == Limited::default();
         self.budget.lower(&mut budget);
         if let Some(ms) = self.deadline_ms {
             budget.deadline = Duration::from_millis(ms).min(budget.deadline);
@@ -133,7 +134,7 @@ impl Wanted {
             })?;
         let mut order = if is_question { Order::question(self.reason) } else { Order::new(self.reason) };
         order.strategy = strategy;
-        order.budget = Some(budget);
+        order.budget = (!is_usual).then_some(budget);
         order.skills = self.skills;
         Ok(order)
     }
@@ -149,7 +150,7 @@ async fn start(
     let mut asked = Asked::of(&uri)?;
     let strategy = asked.take("strategy");
     asked.only(&headers, &[Format::Json])?;
-    let body = body(request, MAX_BODY_BYTES).await?;
+    let body = body(request, MAX_BODY_BYTES, "say it in fewer words").await?;
     let mut wanted: Wanted = if body.is_empty() {
         Wanted::default()
     } else {

@@ -30,6 +30,9 @@ pub(super) type Shared = State<Arc<Desk>>;
 
 /// What a page or its JSON is made for.
 const PAGE: &[Format] = &[Format::Json, Format::Html];
+/// What to do about a script that is too long.
+const SHORTEN_SCRIPT: &str = "make it shorter, or raise `Limits::source_bytes` by `Builder::limits`";
+
 /// What an answer is made for.
 const ANSWER: &[Format] = &[Format::Json, Format::Html, Format::Table];
 
@@ -125,7 +128,7 @@ async fn query(State(desk): Shared, uri: Uri, headers: HeaderMap, request: Reque
     let format = asked.format(&headers, &[Format::Json, Format::Table])?;
     let check = asked.take("check");
     asked.nothing_else(&["check", "format"])?;
-    let source = body(request, desk.lens.sandbox.limits().source_bytes).await?;
+    let source = body(request, desk.lens.sandbox.limits().source_bytes, SHORTEN_SCRIPT).await?;
     let source = String::from_utf8(source.into())
         .map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "encoding", "the script is not UTF-8 text"))?;
     match check.as_deref() {
@@ -298,7 +301,7 @@ async fn wrong_method(request: Request) -> Problem {
     let allowed = match request.uri().path() {
         "/query" | "/ask" => "POST",
         "/investigations" => "GET, POST",
-        path if path.starts_with("/investigations/") => "GET, DELETE",
+        path if path.starts_with("/investigations/") && !path.ends_with("/capture") => "GET, DELETE",
         path if path.starts_with("/schedules/") => "DELETE",
         heap::PATH => "GET, POST, DELETE",
         _ => "GET",
@@ -341,12 +344,13 @@ pub(super) fn lost() -> Problem {
     Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the thread that did the work ended without an answer")
 }
 
-pub(super) async fn body(request: Request, limit: usize) -> Result<Bytes, Problem> {
+/// A request's body, of at most `limit` bytes; `fix` says what to do about one that is longer.
+pub(super) async fn body(request: Request, limit: usize, fix: &'static str) -> Result<Bytes, Problem> {
     match Limited::new(request.into_body(), limit).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => {
-            Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body", format!("the script has more than {limit} bytes"))
-                .fix("make it shorter, or raise `Limits::source_bytes` by `Builder::limits`"))
+            Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body", format!("the body has more than {limit} bytes"))
+                .fix(fix))
         }
         Err(error) => Err(Problem::new(StatusCode::BAD_REQUEST, "body", format!("the body cannot be read: {error}"))),
     }

@@ -126,8 +126,11 @@ impl Investigations {
         let capture = Arc::new(Capture::frozen(&staff.registry, &staff.recorder));
         let (report, reported) = oneshot::channel();
         let cancel = Cancel::new();
-        let has_room = staff.room.lock().unwrap_or_else(PoisonError::into_inner).is_some();
-        let by_checks = strategy == Strategy::Checks || !has_room;
+        let by_checks = match &strategy {
+            Strategy::Checks => true,
+            Strategy::Own(_) => false,
+            _ => staff.investigator.settings().model.is_none(),
+        };
         self.open(&capture, &strategy, &order.reason, &cancel, by_checks)?;
         let started = match by_checks {
             true => self.start_checks(capture.clone(), order, &strategy, &cancel, report),
@@ -190,8 +193,7 @@ impl Investigations {
     ) -> Result<(), Refused> {
         let mut examination = Examination::new(&self.sandbox);
         // What a lens allows for models is no wish of whoever asks for the checks.
-        let usual = self.staff().map(|staff| staff.investigator.settings().budget.deadline);
-        let wanted = order.budget.map(|budget| budget.deadline).filter(|deadline| Some(*deadline) != usual);
+        let wanted = order.budget.map(|budget| budget.deadline);
         examination.deadline = wanted.unwrap_or(CHECKS_DEADLINE).min(MAX_CHECKS_DEADLINE);
         examination.cancel = cancel.clone();
         let needs_model = (*strategy != Strategy::Checks).then(|| strategy.name().to_owned());
@@ -225,8 +227,8 @@ impl Investigations {
         cancel: &Cancel,
         report: oneshot::Sender<Report>,
     ) -> Result<(), Refused> {
-        let room = staff.room.lock().unwrap_or_else(PoisonError::into_inner);
-        let room = room.as_ref().ok_or(Refused::Stopped)?;
+        let mut place = staff.place();
+        let room = place.room()?.ok_or(Refused::Stopped)?;
         let (this, investigator) = (Arc::downgrade(self), staff.investigator.clone());
         let (capture, cancel) = (Arc::clone(capture), cancel.clone());
         room.spawn(async move {
@@ -283,8 +285,8 @@ impl Investigations {
     /// Has a scheduled investigation begin when its time has come, unless it is cancelled before.
     fn await_schedule(self: &Arc<Self>, scheduled: &Scheduled, report: &Report, follow_up: &FollowUp) {
         let Some(staff) = self.staff() else { return };
-        let room = staff.room.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(room) = room.as_ref() else { return };
+        let mut place = staff.place();
+        let Ok(Some(room)) = place.room() else { return };
         let found: Vec<String> = report.insights.iter().map(|insight| insight.summary.clone()).collect();
         let (this, id) = (Arc::downgrade(self), scheduled.id.clone());
         let FollowUp { delay, order, .. } = follow_up.clone();

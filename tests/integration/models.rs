@@ -2,10 +2,12 @@
 //! tests.
 
 use std::io::{BufRead, BufReader, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use lens::evidence::EndedBy;
-use lens::investigation::{Order, Strategy};
+use lens::investigation::{Approach, Approaching, Order, Run, Strategy};
 use lens::model::{ErrorClass, Line, Prompt, Scripted};
 use serde_json::{Value, json};
 
@@ -272,4 +274,49 @@ fn a_budget_over_http_is_honoured_and_cannot_be_raised() {
     assert_eq!(spent(json!({"iterations": 1_000})), 4);
     let wrong = post(&service, "/investigations", &json!({"budget": {"dollars": 3}}));
     assert_eq!((wrong.status, wrong.code().as_str()), (400, "body"));
+}
+
+/// Asks the service one thing, without a model.
+struct Threads(AtomicBool);
+
+impl Approach for Threads {
+    fn name(&self) -> &'static str {
+        "threads"
+    }
+
+    fn investigate<'a>(&'a self, run: &'a Run) -> Approaching<'a> {
+        Box::pin(async move {
+            let threads = run.query("lens.cost().thread_count").await;
+            self.0.store(threads.is_ok_and(|threads| threads.as_u64() > Some(0)), Ordering::Relaxed);
+            Ok(())
+        })
+    }
+}
+
+#[test]
+fn a_strategy_of_the_services_own_runs_for_one_investigation_and_without_a_model() {
+    let service = Service::start();
+    let own = Arc::new(Threads(AtomicBool::new(false)));
+    let order = Order::new("how many threads").strategy(Strategy::Own(Arc::clone(&own) as Arc<dyn Approach>));
+    let report = service.lens().investigate_with(order).unwrap().wait().unwrap();
+    assert_eq!((report.strategy.as_str(), report.ended_by), ("threads", EndedBy::Completion));
+    assert!(own.0.load(Ordering::Relaxed), "it asked");
+}
+
+#[test]
+fn a_wrong_request_is_told_what_is_wrong_with_it() {
+    let service = Service::start();
+    let unknown = post(&service, "/investigations", &json!({"skills": ["taskz"]}));
+    assert_eq!(unknown.status, 400, "{}", unknown.body);
+    assert!(unknown.json()["detail"].as_str().unwrap().contains("there is no skill \"taskz\""), "{}", unknown.body);
+    let long = post(&service, "/investigations", &json!({"reason": "x".repeat(20_000)}));
+    assert_eq!(long.status, 413, "{}", long.body);
+    assert!(!long.body.contains("script"), "it is none: {}", long.body);
+    let wrong = ask(service.address(), "DELETE", "/debug/lens/investigations/x/capture", &[], b"");
+    assert_eq!((wrong.status, wrong.header("allow")), (405, Some("GET")));
+    // More time than a lens allows is as much as it allows, not less than usual.
+    let started = post(&service, "/investigations", &json!({"deadline_ms": 900_000}));
+    assert_eq!(started.status, 202, "{}", started.body);
+    let report = &ended(&service, started.header("location").unwrap())["report"];
+    assert_eq!(report["ended_by"], "completion", "{report:#}");
 }

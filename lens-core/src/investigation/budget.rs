@@ -118,6 +118,8 @@ struct Used {
     automatic: VecDeque<Instant>,
     /// Tokens by the hour in which they were used: when it began, and how many.
     tokens: VecDeque<(Instant, u64)>,
+    /// Tokens of calls that are under way, as estimated.
+    reserved: u64,
 }
 
 impl Process {
@@ -143,19 +145,27 @@ impl Process {
         Ok(())
     }
 
-    fn may_use(&self, tokens: u64) -> bool {
+    /// Keeps room for a call that will take about `tokens`, if there is.
+    fn reserve(&self, tokens: u64) -> bool {
         let now = Instant::now();
         let mut used = lock(&self.used);
         while used.tokens.front().is_some_and(|(began, _)| now.duration_since(*began) >= DAY) {
             used.tokens.pop_front();
         }
         let until_now: u64 = used.tokens.iter().map(|(_, tokens)| tokens).sum();
-        until_now.saturating_add(tokens) <= self.quota.tokens_per_day
+        let with_it = used.reserved.saturating_add(tokens);
+        let is_room = until_now.saturating_add(with_it) <= self.quota.tokens_per_day;
+        if is_room {
+            used.reserved = with_it;
+        }
+        is_room
     }
 
-    fn used(&self, tokens: u64) {
+    /// A call that `reserved` tokens took `tokens`.
+    fn settle(&self, reserved: u64, tokens: u64) {
         let now = Instant::now();
         let mut used = lock(&self.used);
+        used.reserved = used.reserved.saturating_sub(reserved);
         match used.tokens.back_mut() {
             Some((began, count)) if now.duration_since(*began) < HOUR => *count = count.saturating_add(tokens),
             _ => used.tokens.push_back((now, tokens)),
@@ -185,8 +195,11 @@ impl Ledger {
         Self { budget, ends_at, process: Arc::clone(process), account: Mutex::default() }
     }
 
+    /// What was used; a call that is under way, or broken off a moment ago, as estimated.
     pub(super) fn spent(&self) -> Spent {
-        lock(&self.account).spent
+        let account = lock(&self.account);
+        let estimated_tokens = account.spent.estimated_tokens.saturating_add(account.reserved);
+        Spent { estimated_tokens, ..account.spent }
     }
 
     pub(super) fn count(&self, count: impl FnOnce(&mut Spent)) {
@@ -211,7 +224,7 @@ impl Ledger {
         if account.spent.tokens().saturating_add(account.reserved).saturating_add(tokens) > self.budget.tokens {
             return Err(EndedBy::Budget(Resource::Tokens));
         }
-        if !self.process.may_use(tokens) {
+        if !self.process.reserve(tokens) {
             return Err(EndedBy::Budget(Resource::TokensPerDay));
         }
         account.spent.requests += 1;
@@ -249,7 +262,7 @@ impl Ledger {
         account.reserved = account.reserved.saturating_sub(reserved);
         let tokens = used(&mut account.spent);
         drop(account);
-        self.process.used(tokens);
+        self.process.settle(reserved, tokens);
     }
 }
 
@@ -324,6 +337,21 @@ mod tests {
         drop(ledger.reserve(20).unwrap());
         assert_eq!(ledger.spent().tokens(), 95, "a call that is broken off counts");
         assert_eq!(ledger.reserve(1).unwrap_err(), EndedBy::Budget(Resource::Requests));
+    }
+
+    #[test]
+    fn calls_under_way_count_for_the_day_and_for_the_report() {
+        let quota = Quota { tokens_per_day: 100, ..Quota::default() };
+        let process = Arc::new(Process::new(quota));
+        let ledger = || Arc::new(Ledger::new(Budget::default(), &process));
+        let (one, other) = (ledger(), ledger());
+        let call = one.reserve(60).unwrap();
+        assert_eq!(one.spent().tokens(), 60, "the report of a run that ends now");
+        assert_eq!(other.reserve(60).unwrap_err(), EndedBy::Budget(Resource::TokensPerDay));
+        call.refused();
+        assert_eq!(one.spent().tokens(), 0);
+        other.reserve(60).unwrap().settle(None);
+        assert_eq!(one.reserve(60).unwrap_err(), EndedBy::Budget(Resource::TokensPerDay));
     }
 
     #[test]

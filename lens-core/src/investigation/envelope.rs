@@ -29,6 +29,9 @@ pub(super) trait Action: DeserializeOwned + JsonSchema + Send {
     }
 }
 
+/// How many objects of an answer are tried.
+const MAX_OPENINGS: usize = 64;
+
 /// Reads an action: as it is, or the first balanced object in the answer that is one (there may be words or a fence around
 /// it). Nothing is repaired: what is cut off or misspelt goes back to the model.
 pub(super) fn read<T: Action>(completion: &Completion) -> Result<T, String> {
@@ -49,7 +52,9 @@ pub(super) fn read<T: Action>(completion: &Completion) -> Result<T, String> {
     };
     let mut is_first = true;
     let mut rest = text;
-    while let Some(start) = rest.find('{') {
+    // Each opening is looked for its end: many would keep the thread that all investigations run on.
+    for _ in 0..MAX_OPENINGS {
+        let Some(start) = rest.find('{') else { break };
         rest = &rest[start..];
         let Some(object) = balanced(rest) else {
             // Not closed: another one may begin within.
