@@ -62,7 +62,7 @@ use crate::sync::{Ordering, add, const_fn};
 
 use clock::{Clock, Ticks};
 use ends::End;
-use entry::{Origin, Row};
+use entry::{Entry, Origin, Row};
 use pages::{Pages, Spawned};
 use sites::{Site, Sites};
 use slot::{Poll, Slot, Slots};
@@ -219,19 +219,36 @@ impl Table {
         }
     }
 
-    /// Charges what the innermost poll of this thread allocated and freed.
+    /// Charges what the innermost poll of this thread allocated and freed. Allocates nothing: without room for it nothing
+    /// is charged, and the answer is `false`.
     #[inline(never)]
-    pub(crate) fn charge_bytes(&self, slot: &Slot, allocated: u64, freed: u64) {
-        let Some(frame) = slot.top() else { return };
-        let Some(site) = frame.poll().site() else { return };
-        slot.stats.of(site).charge_bytes(allocated, freed);
-        // A task that ended in this poll is nowhere.
-        if slot.last_ended.load(Ordering::Relaxed) == frame.task() {
-            return;
+    pub(crate) fn charge_bytes(&self, slot: &Slot, allocated: u64, freed: u64) -> bool {
+        let Some((site, entry)) = self.polled(slot) else { return true };
+        let Some(stats) = slot.stats.met(site) else { return false };
+        if entry.is_some_and(|entry| !entry.charge_bytes(allocated, freed)) {
+            return false;
         }
-        if let Some(entry) = self.pages.find(frame.task()) {
-            entry.charge_bytes(allocated, freed);
+        stats.charge_bytes(allocated, freed);
+        true
+    }
+
+    /// Makes room for the bytes of the innermost poll of this thread.
+    pub(crate) fn make_room_for_bytes(&self, slot: &Slot) {
+        let Some((site, entry)) = self.polled(slot) else { return };
+        slot.stats.of(site);
+        if let Some(entry) = entry {
+            entry.freed.0.make_room();
         }
+    }
+
+    /// The site and the entry of the task that the innermost poll of this thread is of. A task that ended in this poll is
+    /// nowhere.
+    #[inline]
+    fn polled(&self, slot: &Slot) -> Option<(u16, Option<Entry<'_>>)> {
+        let frame = slot.top()?;
+        let (site, task) = (frame.poll().site()?, frame.task());
+        let has_ended = slot.last_ended.load(Ordering::Relaxed) == task;
+        Some((site, if has_ended { None } else { self.pages.find(task) }))
     }
 
     /// A poll that was not measured saw the coarse clock move. If it certainly took longer than a tick it is charged for

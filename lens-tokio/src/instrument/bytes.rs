@@ -67,9 +67,16 @@ fn look_up(slot: &Slot) {
 pub(crate) fn poll_ends(slot: &Slot) {
     let Some(bytes) = COUNTERS.get() else { return };
     let (allocated, freed) = slot.bytes_since(bytes.allocated(), bytes.freed());
-    if allocated | freed != 0 {
-        uncounted(slot, || TABLE.charge_bytes(slot, allocated, freed));
+    if allocated | freed != 0 && !TABLE.charge_bytes(slot, allocated, freed) {
+        charge_first(slot, allocated, freed);
     }
+}
+
+/// Charges the first bytes of a site or of a page's tasks, for which the table has to grow.
+#[cold]
+fn charge_first(slot: &Slot, allocated: u64, freed: u64) {
+    uncounted(slot, || TABLE.make_room_for_bytes(slot));
+    TABLE.charge_bytes(slot, allocated, freed);
 }
 
 /// Does work of lens's in the midst of a poll, without counting for it.

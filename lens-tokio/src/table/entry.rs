@@ -220,13 +220,14 @@ impl Entry<'_> {
         longest(&self.hot.longest, ns);
     }
 
-    /// Charges bytes that a poll allocated and freed.
+    /// Charges bytes that a poll allocated and freed; nothing if there is no room for those that were freed.
     #[inline]
-    pub(crate) fn charge_bytes(self, allocated: u64, freed: u64) {
-        add(&self.cold.allocated, allocated);
-        if freed > 0 {
-            self.freed.0.add(self.freed.1, freed);
+    pub(crate) fn charge_bytes(self, allocated: u64, freed: u64) -> bool {
+        let has_room = freed == 0 || self.freed.0.add(self.freed.1, freed);
+        if has_room {
+            add(&self.cold.allocated, allocated);
         }
+        has_room
     }
 
     /// A copy, unless there is no task or it ended while it was read.

@@ -29,13 +29,19 @@ impl Freed {
         }
     }
 
-    /// Adds to what the task at this place freed; only for the thread that polls it.
-    pub(crate) fn add(&self, at: usize, bytes: u64) {
-        let freed = match self.0.get() {
-            Some(freed) => freed,
-            None => self.0.get_or_set(|| Box::new(array_of![AtomicU64::new(0); PAGE])),
-        };
+    /// Adds to what the task at this place freed, if there is room; only for the thread that polls it.
+    #[inline]
+    pub(crate) fn add(&self, at: usize, bytes: u64) -> bool {
+        let Some(freed) = self.0.get() else { return false };
         add(&freed[at], bytes);
+        true
+    }
+
+    /// Makes room for all tasks of the page.
+    pub(crate) fn make_room(&self) {
+        if self.0.get().is_none() {
+            self.0.get_or_set(|| Box::new(array_of![AtomicU64::new(0); PAGE]));
+        }
     }
 
     /// Bytes of memory that it takes beside itself.
