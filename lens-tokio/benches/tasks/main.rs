@@ -31,7 +31,9 @@ fn main() {
         ["spawns", variant, rounds] => measure::repeat(Variant::named(variant), rounds.parse().unwrap(), work::spawns),
         _ => {
             let rounds = arguments.iter().find_map(|argument| argument.parse().ok()).unwrap_or(9);
-            println!("median processor time of {rounds} interleaved rounds; in brackets the ratio to plain\n");
+            println!(
+                "median processor time of {rounds} interleaved rounds; in brackets the median ratio to the same round's plain\n"
+            );
             for flavor in [Flavor::CurrentThread, Flavor::TwoWorkers] {
                 measure::table(flavor, "yield_now, 64 tasks, ns a poll", rounds, work::polls);
                 measure::table(flavor, "spawn + join, batches of 100, ns a task", rounds, work::spawns);

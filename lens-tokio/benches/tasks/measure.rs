@@ -15,10 +15,10 @@ pub(crate) fn cpu_time() -> Duration {
 
 /// Measures `work`, which gives how many operations it did, for every variant, and prints a line for each.
 pub(crate) fn table(flavor: Flavor, title: &str, rounds: usize, work: fn(&Runtime, &Beside) -> u64) {
-    let mut figures: Vec<(Variant, Vec<f64>)> = ALL.into_iter().map(|variant| (variant, Vec::new())).collect();
+    let mut figures = ALL.map(|_| Vec::new());
     // The first round warms up.
     for round in 0..=rounds {
-        for (variant, figures) in &mut figures {
+        for (variant, figures) in ALL.iter().zip(&mut figures) {
             let (runtime, beside) = variant.runtime(flavor);
             let before = cpu_time();
             let operations = work(&runtime, &beside);
@@ -29,16 +29,20 @@ pub(crate) fn table(flavor: Flavor, title: &str, rounds: usize, work: fn(&Runtim
         }
     }
     println!("{}: {title}", flavor.name());
-    let mut plain = f64::NAN;
-    for (variant, figures) in &mut figures {
-        figures.sort_by(f64::total_cmp);
-        let (median, least) = (figures[figures.len() / 2], figures[0]);
-        if *variant == Variant::Plain {
-            plain = median;
-        }
-        println!("  {:<18} {median:7.1}  ({:.2})   least {least:7.1}", variant.name(), median / plain);
+    // A machine that is shared is faster in one round than in the next, for all variants alike.
+    let plain = figures[0].clone();
+    for (variant, figures) in ALL.iter().zip(&mut figures) {
+        let mut ratios: Vec<f64> = figures.iter().zip(&plain).map(|(figure, plain)| figure / plain).collect();
+        let (median, ratio) = (median(figures), median(&mut ratios));
+        println!("  {:<18} {median:7.1}  ({ratio:.2})   least {:7.1}", variant.name(), figures[0]);
     }
     println!();
+}
+
+/// Sorts the values and gives the middle one.
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }
 
 /// Works for this many rounds, for a profiler to watch.

@@ -29,6 +29,7 @@ pub(crate) enum Variant {
     TaskMonitor,
 }
 
+/// `Plain` is the first.
 pub(crate) const ALL: [Variant; 6] =
     [Variant::Plain, Variant::Hooks, Variant::Lens, Variant::LensUnstarted, Variant::LensSpawn, Variant::TaskMonitor];
 
