@@ -126,6 +126,12 @@ impl<'v> Compare<'_, 'v> {
             self.meter.spend(self.heap, a.len().min(b.len()) / BYTES_PER_STEP)?;
             return Ok(a.cmp(b));
         }
+        // What most filters compare. Of a NaN the interpreter says where it belongs.
+        if let (Some(a), Some(b)) = (form::number(a), form::number(b))
+            && let Some(order) = a.partial_cmp(&b)
+        {
+            return Ok(order);
+        }
         known(a)?;
         known(b)?;
         match (Form::of(a), Form::of(b)) {

@@ -103,6 +103,15 @@ pub(super) fn kind(value: Value<'_>) -> String {
     }
 }
 
+/// A number that a float has exactly: a float itself, or an integer of 32 bits.
+#[inline]
+pub(super) fn number(value: Value<'_>) -> Option<f64> {
+    match value.unpack_i32() {
+        Some(integer) => Some(integer.into()),
+        None => value.downcast_ref::<StarlarkFloat>().map(|float| float.0),
+    }
+}
+
 /// Whether `value` has no parts.
 #[inline]
 pub(super) fn is_leaf(value: Value<'_>) -> bool {
