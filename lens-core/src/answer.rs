@@ -35,14 +35,14 @@ impl fmt::Debug for Answer {
 impl Answer {
     /// A list of rows.
     #[must_use]
-    pub fn rows<R: Serialize + Send + Sync + 'static>(rows: Vec<R>) -> Self {
-        Self::Rows(Arc::new(Rows(rows)))
+    pub fn rows(rows: impl Rows) -> Self {
+        Self::Rows(Arc::new(Typed(rows)))
     }
 
     /// One row.
     #[must_use]
     pub fn record<R: Serialize + Send + Sync + 'static>(row: R) -> Self {
-        Self::Record(Arc::new(Rows(vec![row])))
+        Self::Record(Arc::new(Typed(vec![row])))
     }
 
     /// The whole answer as JSON.
@@ -53,6 +53,39 @@ impl Answer {
             Self::Record(table) => table.to_json(0),
             Self::Value(value) => value.clone(),
         }
+    }
+}
+
+/// Rows of one type. A vector of them is the usual one; others make a row when it is asked for, because a hundred
+/// thousand rows that nobody reads would take longer to make than to filter.
+pub trait Rows: Send + Sync + 'static {
+    /// One row, which may borrow.
+    type Row<'a>: Serialize;
+
+    /// How many there are.
+    fn count(&self) -> usize;
+
+    /// The row at this place; `None` from `count` on.
+    fn row(&self, at: usize) -> Option<Self::Row<'_>>;
+
+    /// The memory that a row takes, about.
+    fn row_bytes(&self) -> usize;
+}
+
+impl<R: Serialize + Send + Sync + 'static> Rows for Vec<R> {
+    type Row<'a> = &'a R;
+
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn row(&self, at: usize) -> Option<&R> {
+        self.get(at)
+    }
+
+    fn row_bytes(&self) -> usize {
+        let beyond = |row: Option<&R>| row.map_or(0, |row| heap_bytes(&json(row)));
+        size_of::<R>() + beyond(self.first()).max(beyond(self.last()))
     }
 }
 
@@ -115,32 +148,33 @@ impl Cell {
     }
 }
 
-struct Rows<R>(Vec<R>);
+struct Typed<T>(T);
 
-impl<R: Serialize + Send + Sync> Table for Rows<R> {
+impl<T: Rows> Table for Typed<T> {
     fn len(&self) -> usize {
-        self.0.len()
+        self.0.count()
     }
 
     fn fields(&self, row: usize) -> Vec<&'static str> {
-        self.0.get(row).map(field::names).unwrap_or_default()
+        self.0.row(row).map(|row| field::names(&row)).unwrap_or_default()
     }
 
     fn cell(&self, row: usize, name: &str) -> Option<Cell> {
-        field::extract(self.0.get(row)?, name)
+        field::extract(&self.0.row(row)?, name)
     }
 
     fn to_json(&self, row: usize) -> Value {
-        // A row that cannot be JSON (a map with other keys than texts) is a defect of its type; say so in its place.
-        self.0.get(row).map_or(Value::Null, |row| {
-            serde_json::to_value(row).unwrap_or_else(|error| Value::String(format!("this row is no JSON: {error}")))
-        })
+        self.0.row(row).map_or(Value::Null, json)
     }
 
     fn row_bytes(&self) -> usize {
-        let beyond = |row: usize| heap_bytes(&self.to_json(row));
-        size_of::<R>() + beyond(0).max(beyond(self.len().saturating_sub(1)))
+        self.0.row_bytes()
     }
+}
+
+/// A row that cannot be JSON (a map with other keys than texts) is a defect of its type; this says so in its place.
+fn json(row: impl Serialize) -> Value {
+    serde_json::to_value(row).unwrap_or_else(|error| Value::String(format!("this row is no JSON: {error}")))
 }
 
 /// What a value with this JSON keeps outside of its own struct: its texts, and the items of its lists.

@@ -30,7 +30,7 @@ pub mod threads;
 pub mod time;
 
 pub use allocations::{Allocations, Tracked};
-pub use answer::{Answer, Cell, Table};
+pub use answer::{Answer, Cell, Rows, Table};
 pub use capture::Capture;
 pub use checks::{Check, Checks};
 pub use error::{CallError, Error};

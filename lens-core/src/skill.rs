@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::answer::Answer;
+use crate::answer::{Answer, Rows};
 use crate::checks::Check;
 use crate::error::CallError;
 use crate::metric::Metrics;
@@ -267,6 +267,25 @@ impl<S: 'static> Functions<S> {
         R: Serialize + JsonSchema + Send + Sync + 'static,
     {
         let returns = Returns::Rows(signature::fields::<R>());
+        self.add(name, doc, example, returns, move |view, arguments| function(view, arguments).map(Answer::rows))
+    }
+
+    /// Adds a function that gives many rows, each of which is made when it is read: what a script does not look at costs
+    /// nothing.
+    #[must_use]
+    pub fn lazy_rows<A, T>(
+        self,
+        name: &str,
+        doc: &str,
+        example: &str,
+        function: impl Fn(&View<'_, S>, A) -> Result<T, CallError> + Send + Sync + 'static,
+    ) -> Self
+    where
+        A: DeserializeOwned + JsonSchema,
+        T: Rows,
+        T::Row<'static>: JsonSchema,
+    {
+        let returns = Returns::Rows(signature::fields::<T::Row<'static>>());
         self.add(name, doc, example, returns, move |view, arguments| function(view, arguments).map(Answer::rows))
     }
 

@@ -2,6 +2,7 @@
 //! [table](crate::instrument) because everything here runs in lens's threads, over a frozen copy.
 
 mod awaiting;
+mod copied;
 mod current;
 mod functions;
 pub(crate) mod place;
@@ -240,7 +241,7 @@ const PROMPT: &str = "\
 A task is what tokio::spawn starts. `sites()` groups tasks by where they were spawned: start there. A site whose `live` \
 only grows leaks tasks (compare spawned_per_s with finished_per_s). `top(by=\"busy\")` shows who uses the workers, \
 `top(by=\"longest_poll\")` who blocks them: a poll should take less than 100 us; above 10 ms other tasks of that worker \
-wait noticeably. Many polls with little time each at one task are a busy loop. `top(by=\"idle\")` shows tasks that were \
+wait noticeably. Many polls with little time each at one task are a busy loop. `lints()` names tasks that never yielded, hang in a poll, or have a very large future. `top(by=\"idle\")` shows tasks that were \
 not polled for long: usually fine (a listener), suspicious if the task should have finished. busy_ms of sites with polls \
 below 500 ns is estimated from samples. `top(by=\"allocated\")` and `sites(by=\"net\")` show who allocates and who keeps; \
 net_bytes counts what is handed on to other tasks as kept. Tasks of a LocalSet, the future of block_on (the body of main) and \

@@ -62,6 +62,7 @@ impl Seen {
         assert_eq!((&during["is_over"], &after["is_over"]), (&json!(false), &json!(true)));
         for row in [during, after] {
             assert_eq!(row["kind"], "poll");
+            assert_eq!(row["is_first_poll"], true, "{row:#}");
             assert!(row["task_id"].is_u64(), "{row:#}");
             assert!(row["worker"].is_u64(), "{row:#}");
             assert_eq!(row["thread"], "tokio-rt-worker");
@@ -89,6 +90,19 @@ fn a_sleep_is_seen_with_its_task_and_line() {
     let place = line(1);
     runtime.spawn(async { block::sleeps() });
     watch(&watched, &place, || {}).check("sleeps", Some("clock_nanosleep"));
+}
+
+#[test]
+fn a_later_poll_is_not_taken_for_the_first() {
+    let runtime = workers(2);
+    let watched = Watched::over(&[runtime.handle()]);
+    let place = line(1);
+    runtime.spawn(async {
+        tokio::task::yield_now().await;
+        block::sleeps();
+    });
+    let Seen { during, after } = watch(&watched, &place, || {});
+    assert_eq!([&during["is_first_poll"], &after["is_first_poll"]], [false, false]);
 }
 
 #[test]

@@ -7,6 +7,8 @@
 mod ask;
 #[path = "tasks_unstable/builder.rs"]
 mod builder;
+#[path = "tasks_unstable/lints.rs"]
+mod lints;
 #[path = "tasks_unstable/numbers.rs"]
 mod numbers;
 #[path = "tasks_unstable/rows.rs"]

@@ -132,6 +132,7 @@ impl Poll {
                 kind,
                 task: Some(self.running.task),
                 spawn_place: site.map(|site| place(site.place)),
+                is_first_poll: TABLE.pages().find(self.running.task).map(|entry| entry.hot.polls() <= 1),
                 runtime: runtime.and_then(|runtime| runtime.label.clone()),
                 worker: slot.thread().worker(),
                 tid: self.tid,

@@ -69,6 +69,8 @@ pub struct StallRow {
     pub duration_ms: f64,
     /// Whether it has ended.
     pub is_over: bool,
+    /// Whether it is the task's first poll, so that the task has never yielded; absent where hooks do not tell.
+    pub is_first_poll: Option<bool>,
     /// How much of that time the thread was ready and got no processor; absent where the kernel does not tell.
     pub cpu_wait_ms: Option<f64>,
     /// The system call that the thread waited in when its stack was taken, `"futex"`; absent if it was computing.
@@ -167,6 +169,7 @@ impl StallRow {
             started_at: stall.started_at,
             duration_ms: millis(stall.duration),
             is_over: stall.ended.is_some(),
+            is_first_poll: stall.is_first_poll,
             cpu_wait_ms: stall.cpu_wait.map(millis),
             waits_in: None,
             place: None,

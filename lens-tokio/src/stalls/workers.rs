@@ -143,6 +143,7 @@ impl Worker {
                 kind: StallKind::NoProgress,
                 task: None,
                 spawn_place: None,
+                is_first_poll: None,
                 runtime: runtime.label.clone(),
                 worker: u32::try_from(index).ok(),
                 tid,

@@ -140,8 +140,8 @@ enum Shape {
     Note(String),
 }
 
-struct Group<'a> {
-    tasks: Vec<&'a Row>,
+struct Group {
+    tasks: Vec<Row>,
     left_out: u64,
 }
 
@@ -152,7 +152,7 @@ fn look(state: &TasksState, arguments: &Awaiting) -> Reading<Vec<AwaitingRow>> {
         until: "another question of where tasks wait has been answered: ask again".into(),
     })?;
     let running = running::threads();
-    let mut groups: HashMap<(u64, Shape), Group<'_>> = HashMap::new();
+    let mut groups: HashMap<(u64, Shape), Group> = HashMap::new();
     for (task, told) in wanted.into_iter().zip(told) {
         let mut left_out = 0;
         let shape = match told {
@@ -163,7 +163,7 @@ fn look(state: &TasksState, arguments: &Awaiting) -> Reading<Vec<AwaitingRow>> {
             }
             Told::Silent | Told::Untraced if running.contains_key(&task.id) => Shape::Runs(task.id),
             Told::Silent => Shape::Note(silent()),
-            Told::Untraced => Shape::Note(untraced(state, task)),
+            Told::Untraced => Shape::Note(untraced(state, &task)),
         };
         let group = groups.entry((task.origin.site().into(), shape)).or_insert(Group { tasks: Vec::new(), left_out });
         group.tasks.push(task);
@@ -174,15 +174,15 @@ fn look(state: &TasksState, arguments: &Awaiting) -> Reading<Vec<AwaitingRow>> {
 }
 
 /// The tasks to look at, oldest first. Lens's own only if they are asked for.
-fn wanted<'a>(state: &'a TasksState, arguments: &Awaiting) -> Vec<&'a Row> {
+fn wanted(state: &TasksState, arguments: &Awaiting) -> Vec<Row> {
     let tasks = state.tasks();
-    let is_wanted = |task: &&Row| match (arguments.id, &arguments.site) {
+    let is_wanted = |task: &Row| match (arguments.id, &arguments.site) {
         (Some(id), _) if task.id != id => false,
         (_, Some(site)) => tasks.place(task.origin).is_some_and(|place| place.contains(site)),
         (Some(_), None) => true,
         (None, None) => tasks.place(task.origin).is_none_or(|place| !place.is_lens),
     };
-    let mut wanted: Vec<&Row> = tasks.iter().filter(is_wanted).collect();
+    let mut wanted: Vec<Row> = tasks.iter().filter(is_wanted).collect();
     wanted.sort_unstable_by_key(|task| task.id);
     wanted.truncate(arguments.limit.min(MAX_ASKED) as usize);
     wanted
@@ -208,11 +208,7 @@ fn untraced(state: &TasksState, task: &Row) -> String {
     .to_owned()
 }
 
-fn describe(
-    state: &TasksState,
-    groups: HashMap<(u64, Shape), Group<'_>>,
-    running: &HashMap<u64, u32>,
-) -> Vec<AwaitingRow> {
+fn describe(state: &TasksState, groups: HashMap<(u64, Shape), Group>, running: &HashMap<u64, u32>) -> Vec<AwaitingRow> {
     let mut reader = StackReader::new();
     let symbolizer = symbolizer();
     let mut budget = running::Budget::default();
@@ -247,18 +243,18 @@ fn describe(
     found.into_iter().map(|(row, is_running, stacks)| with_tree(row, is_running, &stacks)).collect()
 }
 
-fn row(state: &TasksState, group: &Group<'_>) -> AwaitingRow {
+fn row(state: &TasksState, group: &Group) -> AwaitingRow {
     let idle_ms = group
         .tasks
         .iter()
-        .filter_map(|task| TaskRow::of(state, task).idle_ms)
+        .filter_map(|task| TaskRow::of(state.reader(), task).idle_ms)
         .fold(None, |most, idle| Some(most.map_or(idle, |most: f64| most.max(idle))));
-    let oldest = group.tasks.first().map(|task| TaskRow::of(state, task));
+    let oldest = group.tasks.first().map(|task| TaskRow::of(state.reader(), task));
     AwaitingRow {
         count: group.tasks.len() as u64,
         state: TaskState::Idle,
-        place: oldest.as_ref().and_then(|task| task.place.clone()),
-        name: oldest.as_ref().and_then(|task| task.name.clone()),
+        place: oldest.as_ref().and_then(|task| task.place.as_deref().map(str::to_owned)),
+        name: oldest.as_ref().and_then(|task| task.name.as_deref().map(str::to_owned)),
         owner: oldest.map_or(Owner::Service, |task| task.owner),
         tasks: group.tasks.iter().map(|task| task.id).take(MAX_NAMED).collect(),
         idle_ms,

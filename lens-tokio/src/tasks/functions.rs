@@ -1,6 +1,7 @@
 //! The questions that can be asked of the tasks' state.
 
 mod groups;
+mod lints;
 mod select;
 mod tree;
 
@@ -13,8 +14,9 @@ use crate::table::entry::Row;
 
 use super::awaiting::awaiting;
 use super::rows::{Count, EndRow, SiteRow, TaskRow, TaskState, net};
-use super::state::{Ended, Site, TasksState};
+use super::state::{Ended, Site, TaskList, TasksState};
 use groups::groups;
+use lints::lints;
 use select::greatest;
 use tree::tree;
 
@@ -22,9 +24,9 @@ pub(crate) fn add(to: Functions<TasksState>) -> Functions<TasksState> {
     to.record("count", "How many tasks there are, and what is not listed.", "tasks.count()", |state, NoArguments {}| {
         Ok(Count::of(state))
     })
-    .rows("list", "The live tasks, oldest id first.", "tasks.list(limit=5)", list)
+    .lazy_rows("list", "The live tasks, oldest id first.", "tasks.list(limit=5)", list)
     .record("get", "One live task.", "tasks.get(tasks.list(limit=1)[0].id) if tasks.count().live else None", get)
-    .rows("top", "The live tasks with the most of something, most first.", "tasks.top(limit=3, by=\"busy\")", top)
+    .lazy_rows("top", "The live tasks with the most of something, most first.", "tasks.top(limit=3, by=\"busy\")", top)
     .rows(
         "ended",
         "The tasks that ended last, the newest first: a site that spawns and loses tasks all the time shows here.",
@@ -46,6 +48,13 @@ pub(crate) fn add(to: Functions<TasksState>) -> Functions<TasksState> {
         |state, arguments| awaiting(state, arguments),
     )
     .acts("wakes each task that can be asked, which is then polled two more times")
+    .rows(
+        "lints",
+        "What is odd about single tasks: a first poll of a second, a later one of 10 ms, an aborted task whose poll does \
+         not end, a future of 16 KiB. The last two are only known of tasks of `lens::task::named(…).watch(…)`.",
+        "tasks.lints(limit=10)",
+        lints,
+    )
     .rows("groups", "Tasks by the group that their names begin with, most live first.", "tasks.groups()", groups)
 }
 
@@ -167,7 +176,7 @@ enum SitesBy {
     Net,
 }
 
-fn list(state: &View<'_, TasksState>, arguments: List) -> Result<Vec<TaskRow>, CallError> {
+fn list(state: &View<'_, TasksState>, arguments: List) -> Result<TaskList, CallError> {
     let tasks = state.tasks();
     let site = arguments.site.as_deref();
     let wanted: Option<Vec<bool>> = site.map(|text| tasks.places.iter().map(|place| place.contains(text)).collect());
@@ -179,13 +188,13 @@ fn list(state: &View<'_, TasksState>, arguments: List) -> Result<Vec<TaskRow>, C
                 .state
                 .is_none_or(|wanted| (wanted == TaskState::Running) == tasks.running_since(task.id).is_some())
     };
-    let oldest = greatest(tasks.iter().filter(|task| is_wanted(task)), arguments.limit, |task| u64::MAX - task.id);
-    Ok(oldest.into_iter().map(|task| TaskRow::of(state, task)).collect())
+    let wanted = tasks.placed().filter(|(_, task)| is_wanted(task));
+    Ok(state.list(greatest(wanted.map(|(at, task)| (u64::MAX - task.id, at)), arguments.limit)))
 }
 
-fn get(state: &View<'_, TasksState>, Get { id }: Get) -> Result<TaskRow, CallError> {
+fn get(state: &View<'_, TasksState>, Get { id }: Get) -> Result<TaskRow<'static>, CallError> {
     match state.tasks().iter().find(|task| task.id == id) {
-        Some(task) => Ok(TaskRow::of(state, task)),
+        Some(task) => Ok(TaskRow::of(state.reader(), &task).into_owned()),
         None => Err(no_such_task(id)),
     }
 }
@@ -210,7 +219,7 @@ fn no_such_task(id: u64) -> CallError {
     }
 }
 
-fn top(state: &View<'_, TasksState>, Top { limit, by }: Top) -> Result<Vec<TaskRow>, CallError> {
+fn top(state: &View<'_, TasksState>, Top { limit, by }: Top) -> Result<TaskList, CallError> {
     need_bytes(state, "top", matches!(by, TopBy::Allocated | TopBy::Net))?;
     let tasks = state.tasks();
     let idle_ms = |task: &Row| match tasks.running_since(task.id) {
@@ -227,8 +236,7 @@ fn top(state: &View<'_, TasksState>, Top { limit, by }: Top) -> Result<Vec<TaskR
         TopBy::Allocated => task.allocated_bytes,
         TopBy::Net => order(net(task.allocated_bytes, task.freed_bytes)),
     };
-    let most = greatest(tasks.iter(), limit, |task| key(task));
-    Ok(most.into_iter().map(|task| TaskRow::of(state, task)).collect())
+    Ok(state.list(greatest(tasks.placed().map(|(at, task)| (key(&task), at)), limit)))
 }
 
 fn sites(state: &View<'_, TasksState>, arguments: Sites) -> Result<Vec<SiteRow>, CallError> {
@@ -245,7 +253,8 @@ fn sites(state: &View<'_, TasksState>, arguments: Sites) -> Result<Vec<SiteRow>,
     };
     let used = state.sites.iter().filter(|site| site.spawned > 0 || site.live > 0);
     let wanted = used.filter(|site| arguments.site.as_deref().is_none_or(|text| site.at.contains(text)));
-    Ok(greatest(wanted, arguments.limit, |site| key(site)).into_iter().map(|site| SiteRow::of(state, site)).collect())
+    let most = greatest(wanted.map(|site| (key(site), site)), arguments.limit);
+    Ok(most.into_iter().map(|site| SiteRow::of(state, site)).collect())
 }
 
 /// Numbers with a sign, ordered as they are.

@@ -1,7 +1,9 @@
 //! The rows that the skill's functions give. Separate because their field comments are the reference that people and
 //! models read.
 
-use lens_core::{OrUnavailable, Unavailable};
+use std::borrow::Cow;
+
+use lens_core::{OrUnavailable, Reading, Unavailable};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -10,21 +12,21 @@ use crate::table::entry::Row;
 use crate::table::stats::{FIRST_POLL_BITS, POLL_BUCKETS};
 use crate::task::KnownHandle;
 
-use super::state::{Site, TasksState};
+use super::state::{Reader, Site, TasksState};
 
 /// A live task.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
-pub struct TaskRow {
+pub struct TaskRow<'a> {
     /// The task's id, as `tokio::task::Id` shows it.
     pub id: u64,
     /// The task that spawned it, which may have ended since; null if no task did (the body of main, another thread).
     pub parent: Option<u64>,
     /// Where it was spawned: `"src/cart.rs:41:9"`; null if there were too many spawn sites to tell apart.
-    pub place: Option<String>,
+    pub place: Option<Cow<'a, str>>,
     /// The name that the service gave it, if any.
-    pub name: Option<String>,
+    pub name: Option<Cow<'a, str>>,
     /// The name of its runtime, if it has one.
-    pub runtime: Option<String>,
+    pub runtime: Option<Cow<'a, str>>,
     /// Whose it is: `lens` spawns a few itself.
     pub owner: Owner,
     /// Whether a thread was polling it.
@@ -112,7 +114,7 @@ pub struct TreeRow {
 
 impl TreeRow {
     pub(crate) fn new(
-        task: TaskRow,
+        task: TaskRow<'_>,
         handle: Option<&KnownHandle>,
         depth: u32,
         is_orphan: bool,
@@ -129,8 +131,8 @@ impl TreeRow {
             is_orphan,
             children_count,
             descendants_count,
-            place: task.place,
-            name: task.name,
+            place: task.place.map(Cow::into_owned),
+            name: task.name.map(Cow::into_owned),
             owner: task.owner,
             state: task.state,
             age_ms: task.age_ms,
@@ -236,18 +238,18 @@ pub struct Count {
     pub unplaced_total: u64,
 }
 
-impl TaskRow {
-    pub(crate) fn of(state: &TasksState, task: &Row) -> Self {
-        let tasks = state.tasks();
+impl<'a> TaskRow<'a> {
+    pub(crate) fn of(reader: Reader<'a>, task: &Row) -> Self {
+        let tasks = reader.tasks;
         let place = tasks.place(task.origin);
         let since = tasks.running_since(task.id);
         let until_now = |from: u64| millis(tasks.at_ms.saturating_sub(from));
         Self {
             id: task.id,
             parent: Some(task.parent).filter(|&parent| parent != 0),
-            place: place.and_then(|place| place.place.clone()),
-            name: place.and_then(|place| place.name.clone()),
-            runtime: state.runtime(task.origin).map(str::to_owned),
+            place: place.and_then(|place| place.place.as_deref()).map(Cow::Borrowed),
+            name: place.and_then(|place| place.name.as_deref()).map(Cow::Borrowed),
+            runtime: reader.runtime(task.origin).map(Cow::Borrowed),
             owner: owner(place.is_some_and(|place| place.is_lens)),
             state: if since.is_some() { TaskState::Running } else { TaskState::Idle },
             running_ms: since.map(until_now),
@@ -256,10 +258,16 @@ impl TaskRow {
             polls_total: task.polls,
             busy_ms: nanos(task.busy_ns),
             longest_poll_ms: longest(task.longest_ns),
-            allocated_bytes: counted(state, task.allocated_bytes),
-            freed_bytes: counted(state, task.freed_bytes),
-            net_bytes: counted(state, net(task.allocated_bytes, task.freed_bytes)),
+            allocated_bytes: counted(reader.bytes, task.allocated_bytes),
+            freed_bytes: counted(reader.bytes, task.freed_bytes),
+            net_bytes: counted(reader.bytes, net(task.allocated_bytes, task.freed_bytes)),
         }
+    }
+
+    /// The same, borrowing nothing.
+    pub(crate) fn into_owned(self) -> TaskRow<'static> {
+        let owned = |text: Option<Cow<'a, str>>| text.map(|text| Cow::Owned(text.into_owned()));
+        TaskRow { place: owned(self.place), name: owned(self.name), runtime: owned(self.runtime), ..self }
     }
 }
 
@@ -271,7 +279,7 @@ impl EndRow {
             id: end.id,
             place: place.and_then(|place| place.place.clone()),
             name: place.and_then(|place| place.name.clone()),
-            runtime: state.runtime(end.origin).map(str::to_owned),
+            runtime: state.reader().runtime(end.origin).map(str::to_owned),
             owner: owner(place.is_some_and(|place| place.is_lens)),
             ended_ago_ms: millis(tasks.at_ms.saturating_sub(end.ended_ms)),
             lifetime_ms: millis(end.ended_ms.saturating_sub(end.origin.spawned_ms())),
@@ -281,8 +289,8 @@ impl EndRow {
 }
 
 /// A figure that there is only where bytes are counted.
-fn counted<T>(state: &TasksState, bytes: T) -> OrUnavailable<T> {
-    state.bytes.clone().map(|()| bytes).into()
+fn counted<T>(reading: &Reading<()>, bytes: T) -> OrUnavailable<T> {
+    reading.clone().map(|()| bytes).into()
 }
 
 /// What was allocated and not freed.
@@ -321,9 +329,9 @@ impl SiteRow {
             longest_poll_ms: longest(site.longest_ns),
             lifetime_p50_ms: quantile(&site.lifetimes, 50).map(lifetime_bucket_end_ms),
             lifetime_p99_ms: quantile(&site.lifetimes, 99).map(lifetime_bucket_end_ms),
-            allocated_bytes: counted(state, site.allocated_bytes),
-            freed_bytes: counted(state, site.freed_bytes),
-            net_bytes: counted(state, net(site.allocated_bytes, site.freed_bytes)),
+            allocated_bytes: counted(&state.bytes, site.allocated_bytes),
+            freed_bytes: counted(&state.bytes, site.freed_bytes),
+            net_bytes: counted(&state.bytes, net(site.allocated_bytes, site.freed_bytes)),
             allocated_bytes_per_s: byte_rate(|rates| rates.allocated_bytes_per_s),
             freed_bytes_per_s: byte_rate(|rates| rates.freed_bytes_per_s),
         }

@@ -6,10 +6,10 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use lens_core::Reading;
+use lens_core::{Reading, Rows};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::instrument::{BUILDERS, bytes};
@@ -20,8 +20,10 @@ use crate::table::slot::Slot;
 use crate::task::{KnownHandle, WATCHED};
 
 use super::awaiting::Asked;
+use super::copied::Copied;
 use super::place::{is_lens, place};
 use super::rates::Samples;
+use super::rows::TaskRow;
 
 /// All tasks, and what was counted at each spawn site. Strings are kept once a site, not once a task.
 #[derive(Debug, Serialize, Deserialize)]
@@ -42,7 +44,7 @@ pub struct TasksState {
 struct Lazy {
     /// `None` if they were read from a file.
     table: Option<&'static Table>,
-    copied: OnceLock<Tasks>,
+    copied: OnceLock<Arc<Tasks>>,
 }
 
 /// All tasks of an instant.
@@ -50,7 +52,7 @@ struct Lazy {
 pub(crate) struct Tasks {
     /// The instant, in milliseconds of the table's clock.
     pub(crate) at_ms: u64,
-    rows: Vec<Task>,
+    rows: Copied,
     /// The polls that were going on, ordered by task.
     running: Vec<Running>,
     /// The tasks that had ended last, the newest first.
@@ -71,38 +73,6 @@ pub(crate) struct Place {
     pub(crate) name: Option<String>,
     /// Whether lens itself spawns here.
     pub(crate) is_lens: bool,
-}
-
-/// A live task. Nine numbers on the wire: there may be a million of them.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-#[serde(from = "Wire", into = "Wire")]
-pub(crate) struct Task(pub(crate) Row);
-
-type Wire = (u64, u64, u64, u64, u64, u64, f32, u64, u64);
-
-impl From<Task> for Wire {
-    fn from(Task(row): Task) -> Self {
-        (
-            row.id,
-            row.parent,
-            row.origin.bits(),
-            row.polls,
-            row.last_poll_ms,
-            row.busy_ns,
-            row.longest_ns,
-            row.allocated_bytes,
-            row.freed_bytes,
-        )
-    }
-}
-
-impl From<Wire> for Task {
-    fn from(
-        (id, parent, origin, polls, last_poll_ms, busy_ns, longest_ns, allocated_bytes, freed_bytes): Wire,
-    ) -> Self {
-        let origin = Origin::from_bits(origin);
-        Self(Row { id, parent, origin, polls, last_poll_ms, busy_ns, longest_ns, allocated_bytes, freed_bytes })
-    }
 }
 
 /// A poll that was going on.
@@ -193,13 +163,60 @@ impl TasksState {
     }
 
     /// The tasks; copied now if they were not yet.
-    pub(crate) fn tasks(&self) -> &Tasks {
+    pub(crate) fn tasks(&self) -> &Arc<Tasks> {
         self.tasks.get()
     }
 
+    /// What a row is made from.
+    pub(crate) fn reader(&self) -> Reader<'_> {
+        Reader { tasks: self.tasks(), runtimes: &self.runtimes, bytes: &self.bytes }
+    }
+
+    /// These tasks, by their places in the copy.
+    pub(crate) fn list(&self, at: Vec<u32>) -> TaskList {
+        let (runtimes, bytes) = (self.runtimes.clone(), self.bytes.clone());
+        TaskList { tasks: Arc::clone(self.tasks()), runtimes, bytes, at }
+    }
+}
+
+/// What a task's row is made from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reader<'a> {
+    pub(crate) tasks: &'a Tasks,
+    runtimes: &'a [Option<String>],
+    pub(crate) bytes: &'a Reading<()>,
+}
+
+impl<'a> Reader<'a> {
     /// The name of the runtime of tasks with this origin.
-    pub(crate) fn runtime(&self, origin: Origin) -> Option<&str> {
+    pub(crate) fn runtime(self, origin: Origin) -> Option<&'a str> {
         self.runtimes.get(usize::from(origin.builder()))?.as_deref()
+    }
+}
+
+/// Some of the tasks, whose rows are made when they are read.
+#[derive(Debug)]
+pub(crate) struct TaskList {
+    tasks: Arc<Tasks>,
+    runtimes: Vec<Option<String>>,
+    bytes: Reading<()>,
+    at: Vec<u32>,
+}
+
+impl Rows for TaskList {
+    type Row<'a> = TaskRow<'a>;
+
+    fn count(&self) -> usize {
+        self.at.len()
+    }
+
+    fn row(&self, at: usize) -> Option<TaskRow<'_>> {
+        let reader = Reader { tasks: &self.tasks, runtimes: &self.runtimes, bytes: &self.bytes };
+        Some(TaskRow::of(reader, &self.tasks.get(*self.at.get(at)?)?))
+    }
+
+    fn row_bytes(&self) -> usize {
+        size_of::<u32>()
     }
 }
 
@@ -211,8 +228,8 @@ impl Tasks {
         running.sort_by_key(|poll| poll.task);
         let counts = table.all_counts();
         let live = usize::try_from(counts.spawned.saturating_sub(counts.finished)).unwrap_or(0);
-        let mut rows = Vec::with_capacity(live);
-        table.for_each(|row| rows.push(Task(row)));
+        let mut rows = Copied::with_capacity(live);
+        table.for_each(|row| rows.push(&row));
         let places = table.sites.numbers().map(|site| Place::of(table, site)).collect();
         let mut ended: Vec<_> = table.slots.iter().flat_map(|slot| slot.ends.iter()).map(Ended).collect();
         ended.sort_by_key(|Ended(end)| Reverse((end.ended_ms, end.id)));
@@ -220,8 +237,18 @@ impl Tasks {
     }
 
     /// Every task.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Row> {
-        self.rows.iter().map(|task| &task.0)
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Row> {
+        self.rows.iter()
+    }
+
+    /// Every task's place in the copy, with the task.
+    pub(crate) fn placed(&self) -> impl Iterator<Item = (u32, Row)> {
+        (0..).zip(self.rows.iter())
+    }
+
+    /// The task at this place of the copy.
+    pub(crate) fn get(&self, at: u32) -> Option<Row> {
+        self.rows.get(at as usize)
     }
 
     /// Where tasks with this origin were spawned.
@@ -235,6 +262,12 @@ impl Tasks {
         Some(&self.handles[at])
     }
 
+    /// The tasks that were being polled, and those whose handles are known.
+    pub(crate) fn remarkable(&self) -> impl Iterator<Item = Row> {
+        let is_polled = |task: &Row| self.running_since(task.id).is_some();
+        self.iter().filter(move |task| is_polled(task) || self.handle(task.id).is_some())
+    }
+
     /// When the task's poll started that was going on.
     pub(crate) fn running_since(&self, task: u64) -> Option<u64> {
         let at = self.running.binary_search_by_key(&task, |poll| poll.task).ok()?;
@@ -243,18 +276,20 @@ impl Tasks {
 }
 
 impl Lazy {
-    fn get(&self) -> &Tasks {
-        self.copied.get_or_init(|| match self.table {
-            Some(table) => Tasks::copy(table),
-            // One that was read from a file is always filled.
-            None => Tasks {
-                at_ms: 0,
-                rows: Vec::new(),
-                running: Vec::new(),
-                ended: Vec::new(),
-                places: Vec::new(),
-                handles: Vec::new(),
-            },
+    fn get(&self) -> &Arc<Tasks> {
+        self.copied.get_or_init(|| {
+            Arc::new(match self.table {
+                Some(table) => Tasks::copy(table),
+                // One that was read from a file is always filled.
+                None => Tasks {
+                    at_ms: 0,
+                    rows: Copied::default(),
+                    running: Vec::new(),
+                    ended: Vec::new(),
+                    places: Vec::new(),
+                    handles: Vec::new(),
+                },
+            })
         })
     }
 }
@@ -273,7 +308,7 @@ impl Serialize for Lazy {
 
 impl<'de> Deserialize<'de> for Lazy {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Tasks::deserialize(deserializer).map(|tasks| Self { table: None, copied: OnceLock::from(tasks) })
+        Tasks::deserialize(deserializer).map(|tasks| Self { table: None, copied: OnceLock::from(Arc::new(tasks)) })
     }
 }
 

@@ -31,7 +31,7 @@ impl Default for Tree {
 
 /// The live tasks and their live children. Linear in the live tasks, and without recursion, however deep they are.
 pub(super) fn tree(state: &View<'_, TasksState>, arguments: Tree) -> Result<Vec<TreeRow>, CallError> {
-    let mut tasks: Vec<&Row> = state.tasks().iter().collect();
+    let mut tasks: Vec<Row> = state.tasks().iter().collect();
     tasks.sort_unstable_by_key(|task| task.id);
     let family = Family::of(&tasks);
     let roots = match arguments.root {
@@ -45,10 +45,10 @@ pub(super) fn tree(state: &View<'_, TasksState>, arguments: Tree) -> Result<Vec<
     while rows.len() < arguments.limit as usize
         && let Some((at, depth)) = next.pop()
     {
-        let task = tasks[at];
+        let task = &tasks[at];
         let children = &family.children[at];
         rows.push(TreeRow::new(
-            TaskRow::of(state, task),
+            TaskRow::of(state.reader(), task),
             state.tasks().handle(task.id),
             depth,
             task.parent != 0 && family.parents[at].is_none(),
@@ -71,7 +71,7 @@ struct Family {
 }
 
 impl Family {
-    fn of(tasks: &[&Row]) -> Self {
+    fn of(tasks: &[Row]) -> Self {
         let places: HashMap<u64, usize> = tasks.iter().enumerate().map(|(at, task)| (task.id, at)).collect();
         let mut family = Self { roots: Vec::new(), parents: Vec::new(), children: vec![Vec::new(); tasks.len()] };
         for (at, task) in tasks.iter().enumerate() {
