@@ -264,8 +264,9 @@ impl Builder {
         self
     }
 
-    /// Lets a model read the free text that a skill holds: messages of `logs` and `panics`, names in `trace` and `db`. Whoever
-    /// talks to the service may have written it. Without this, a model sees places, levels and counts of them only.
+    /// Lets a model read the [free text](lens_core::skill#free-text) of a skill: messages of `logs` and `panics`. Whoever talks
+    /// to the service may have written it. Without this, a model sees places, levels and counts of them only, and its scripts
+    /// get an absent value instead of each text.
     pub fn share_text(mut self, skill: impl Into<String>) -> Self {
         self.investigations.shared_text.insert(skill.into());
         self

@@ -2,8 +2,9 @@
 //! of a capture, so a query sees one consistent instant and an incident saved to a file answers as it did live.
 
 mod file;
+mod withheld;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -24,11 +25,13 @@ pub struct Capture {
     id: String,
     at: Timestamp,
     registry: Arc<Registry>,
-    skills: BTreeMap<String, OnceLock<Frozen>>,
+    skills: Arc<BTreeMap<String, OnceLock<Frozen>>>,
     history: Arc<dyn History>,
     is_live: bool,
     /// Whether functions may be asked that act on the service.
     may_act: bool,
+    /// The skills whose free text is not told.
+    withheld: Arc<BTreeSet<String>>,
 }
 
 struct Frozen {
@@ -62,15 +65,35 @@ impl Capture {
     }
 
     fn of_now(registry: &Arc<Registry>, history: Arc<dyn History>, may_act: bool) -> Self {
-        let at = Timestamp::now();
-        let skills = registry.names().map(|name| (name.to_owned(), OnceLock::new())).collect();
-        Self { id: new_id(at), at, registry: Arc::clone(registry), skills, history, is_live: true, may_act }
+        Self::new(Timestamp::now(), Arc::clone(registry), history, may_act)
     }
 
     /// A capture that is in another process: its skills and its history ask there.
     pub(crate) fn remote(at: Timestamp, registry: Arc<Registry>, history: Arc<dyn History>) -> Self {
+        Self::new(at, registry, history, true)
+    }
+
+    fn new(at: Timestamp, registry: Arc<Registry>, history: Arc<dyn History>, may_act: bool) -> Self {
         let skills = registry.names().map(|name| (name.to_owned(), OnceLock::new())).collect();
-        Self { id: new_id(at), at, registry, skills, history, is_live: true, may_act: true }
+        let (skills, withheld) = (Arc::new(skills), Arc::default());
+        Self { id: new_id(at), at, registry, skills, history, is_live: true, may_act, withheld }
+    }
+
+    /// The same capture, as somebody sees it with whom the free text of `skills` is not shared: where a field that is
+    /// [marked](crate::skill#free-text) as such has a text, there is an absent value
+    /// ([`Unavailable::NotShared`]), and what looks for texts is refused. So no script can learn them.
+    #[must_use]
+    pub fn withholding(&self, skills: &Arc<BTreeSet<String>>) -> Self {
+        Self {
+            id: self.id.clone(),
+            at: self.at,
+            registry: Arc::clone(&self.registry),
+            skills: Arc::clone(&self.skills),
+            history: Arc::clone(&self.history),
+            is_live: self.is_live,
+            may_act: self.may_act,
+            withheld: Arc::clone(skills),
+        }
     }
 
     /// What tells it from every other capture; a saved one keeps it.
@@ -119,7 +142,13 @@ impl Capture {
             return Err(unavailable(Unavailable::NotEnabled { how: how.into() }));
         }
         let state = self.state(skill).map_err(unavailable)?;
-        entry.call(function, &state, self.at, &*self.history, arguments)
+        if !self.withheld.contains(skill) || !entry.has_functions() {
+            return entry.call(function, &state, self.at, &*self.history, arguments);
+        }
+        let reference = entry.function(function)?;
+        withheld::refuse_search(skill, reference, &arguments)?;
+        let answer = entry.call(function, &state, self.at, &*self.history, arguments)?;
+        Ok(withheld::without_free_text(skill, reference, answer))
     }
 
     /// The history of the metric `name` over the last `last`.

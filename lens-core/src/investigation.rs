@@ -194,14 +194,14 @@ impl Investigator {
                 tokens: run.0.ledger.spent().tokens(),
             },
         );
+        let found: Vec<String> = report.insights.iter().map(|insight| run.told_insight(insight)).collect();
         let mut state = run.state();
         let captures = state.captures.clone();
-        Outcome {
-            report,
-            transcript: std::mem::take(&mut state.transcript),
-            captures,
-            follow_up: state.follow_up.take(),
+        let mut follow_up = state.follow_up.take();
+        if let Some(follow_up) = &mut follow_up {
+            follow_up.order.follows = Some((run.id().to_owned(), found));
         }
+        Outcome { report, transcript: std::mem::take(&mut state.transcript), captures, follow_up }
     }
 
     /// Evaluates the checks, on a thread that may take its time.

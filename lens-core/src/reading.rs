@@ -67,6 +67,11 @@ pub enum Unavailable {
         /// What was looked for.
         what: Cow<'static, str>,
     },
+    /// It is free text of a skill, and whoever asks is a model with which the service does not share it.
+    NotShared {
+        /// The skill.
+        skill: String,
+    },
     /// It was read from JSON, where only code and fix are kept.
     Reported {
         /// The code of the reason that was written.
@@ -92,6 +97,7 @@ impl Unavailable {
             Self::Panicked { .. } => "panicked",
             Self::Stuck { .. } => "stuck",
             Self::NotInCapture { .. } => "not_in_capture",
+            Self::NotShared { .. } => "not_shared",
             Self::Reported { reported, .. } => reported,
         }
     }
@@ -123,6 +129,9 @@ impl fmt::Display for Unavailable {
                 write!(f, "the skill has not answered for {for_ms} ms and is left alone until it does")
             }
             Self::NotInCapture { what } => write!(f, "{what} is not in this capture"),
+            Self::NotShared { skill } => {
+                write!(f, "share the free text of `{skill}` with models: `Builder::share_text(\"{skill}\")`")
+            }
             Self::Reported { fix, .. } => f.write_str(fix),
         }
     }

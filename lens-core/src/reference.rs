@@ -176,6 +176,9 @@ pub fn kind(field: &Field) -> String {
     if field.may_be_unavailable {
         kind.push_str(", may be unavailable");
     }
+    if field.is_free_text {
+        kind.push_str(", free text");
+    }
     kind
 }
 

@@ -222,6 +222,12 @@ impl Entry {
         !self.functions.references().is_empty()
     }
 
+    /// Whether any of its functions gives [free text](crate::skill#free-text), or looks for it.
+    #[must_use]
+    pub fn has_free_text(&self) -> bool {
+        self.functions.references().iter().any(|function| function.has_free_text())
+    }
+
     /// Its checks.
     #[must_use]
     pub fn checks(&self) -> &'static [Check] {

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::error::{CallError, nearest};
+use crate::reference::within;
 pub(crate) use schema::{fields, parameters, return_type};
 
 /// One argument of a function.
@@ -23,6 +24,9 @@ pub struct Parameter {
     pub default: Option<Value>,
     /// Whether it may be left out without a default.
     pub is_optional: bool,
+    /// Whether it looks for free text; see [`Field::is_free_text`].
+    #[serde(default)]
+    pub is_free_text: bool,
     /// What it does.
     pub doc: String,
 }
@@ -169,6 +173,9 @@ pub struct Field {
     pub is_optional: bool,
     /// Whether it may be an absent value with a reason.
     pub may_be_unavailable: bool,
+    /// Whether it holds text that the service, or whoever talks to it, wrote. A model gets it only where the service shares it.
+    #[serde(default)]
+    pub is_free_text: bool,
     /// What it means.
     pub doc: String,
 }
@@ -204,6 +211,20 @@ pub struct FunctionReference {
 }
 
 impl FunctionReference {
+    /// The fields of what it gives.
+    pub(crate) fn fields(&self) -> &[Field] {
+        match &self.returns {
+            Returns::Rows(fields) | Returns::Record(fields) => fields,
+            Returns::Value(of) => within(of).unwrap_or_default(),
+        }
+    }
+
+    /// Whether it gives free text, or looks for it.
+    pub(crate) fn has_free_text(&self) -> bool {
+        self.fields().iter().any(|field| field.is_free_text)
+            || self.parameters.iter().any(|parameter| parameter.is_free_text)
+    }
+
     /// The call as a line of code: `tasks.top(limit=10, by="busy") -> list[…]`.
     #[must_use]
     pub fn signature(&self, skill: &str) -> String {

@@ -1,5 +1,11 @@
 //! What a skill is: one area of knowledge, with a name, metrics, a state that is frozen when it is collected, and pure
 //! questions to that state. Separate because a service's own skills see nothing else of lens-core.
+//!
+//! # Free text
+//!
+//! A field of a row or a record that holds text which the service, or whoever talks to it, wrote is marked with
+//! `#[schemars(extend("x-lens-free-text" = true))]`, and so is an argument that looks for such text. People and checks see
+//! it. A model does where the service shares it; elsewhere it gets an absent value, whatever it asks.
 
 use std::borrow::Cow;
 use std::fmt;

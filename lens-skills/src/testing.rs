@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lens_core::registry::FrozenState;
+use lens_core::signature::Returns;
 use lens_core::{About, Arguments, CallError, Recorder, RegistryBuilder, Skill, Timestamp, Unavailable};
 use serde::Serialize;
 use serde_json::Value;
@@ -44,6 +45,24 @@ pub(crate) fn ask_at<S: Skill>(
     let state: lens_core::registry::State = Arc::new(Frozen(state));
     let entry = registry.get("asked").unwrap();
     entry.call(function, &state, at, &history, arguments).map(|answer| answer.to_json())
+}
+
+/// What of a skill is free text, which a model gets only where the service shares it: `recent.message` is a field,
+/// `recent(text)` an argument.
+pub(crate) fn free_text<S: Skill>() -> Vec<String> {
+    let mut builder = RegistryBuilder::new();
+    builder.unread::<S>(About::new("asked", "", ""), Unavailable::NeedsTokioUnstable).unwrap();
+    let registry = builder.build();
+    let mut free = Vec::new();
+    for function in registry.get("asked").unwrap().functions() {
+        let (Returns::Rows(fields) | Returns::Record(fields)) = &function.returns else { continue };
+        let fields = fields.iter().filter(|field| field.is_free_text);
+        free.extend(fields.map(|field| format!("{}.{}", function.name, field.name)));
+        let arguments = function.parameters.iter().filter(|argument| argument.is_free_text);
+        free.extend(arguments.map(|argument| format!("{}({})", function.name, argument.name)));
+    }
+    free.sort();
+    free
 }
 
 /// The same state after it was saved in a file and opened.

@@ -249,7 +249,7 @@ impl Investigations {
             let staff = self.staff()?;
             let scheduled = staff.schedules.add(follow_up, capture.id())?;
             staff.investigator.announce_schedule(capture.id(), &scheduled, follow_up);
-            self.await_schedule(&scheduled, &outcome.report, follow_up);
+            self.await_schedule(&scheduled, follow_up);
             Some(scheduled.id)
         });
         if let Some(model) = &mut outcome.report.model {
@@ -283,19 +283,18 @@ impl Investigations {
     }
 
     /// Has a scheduled investigation begin when its time has come, unless it is cancelled before.
-    fn await_schedule(self: &Arc<Self>, scheduled: &Scheduled, report: &Report, follow_up: &FollowUp) {
+    fn await_schedule(self: &Arc<Self>, scheduled: &Scheduled, follow_up: &FollowUp) {
         let Some(staff) = self.staff() else { return };
         let mut place = staff.place();
         let Ok(Some(room)) = place.room() else { return };
-        let found: Vec<String> = report.insights.iter().map(|insight| insight.summary.clone()).collect();
         let (this, id) = (Arc::downgrade(self), scheduled.id.clone());
         let FollowUp { delay, order, .. } = follow_up.clone();
         room.spawn(async move {
             tokio::time::sleep(delay).await;
             let Some(this) = this.upgrade() else { return };
-            let Some(scheduled) = this.staff().and_then(|staff| staff.schedules.take(&id)) else { return };
-            let mut order = order;
-            order.follows = Some((scheduled.follows, found));
+            if this.staff().and_then(|staff| staff.schedules.take(&id)).is_none() {
+                return;
+            }
             // Refused if too many run: a schedule is no promise.
             if let Ok(investigation) = this.start(order) {
                 let _ = investigation.detach();

@@ -58,7 +58,7 @@ impl Capture {
     pub fn save(&self, to: &mut dyn Write) -> Result<(), Error> {
         self.collect_all();
         let mut skills = BTreeMap::new();
-        for (name, cell) in &self.skills {
+        for (name, cell) in self.skills.iter() {
             if let Some(Frozen { state, sources }) = cell.get() {
                 let state = state.clone().and_then(|state| {
                     state.to_json().map_err(|error| Unavailable::failed(format!("the state is no JSON: {error}")))
@@ -109,10 +109,11 @@ impl Capture {
             id: file.id.unwrap_or_else(|| file.captured_at.to_string()),
             at: file.captured_at,
             registry: Arc::clone(registry),
-            skills,
+            skills: Arc::new(skills),
             history: Arc::new(file.history),
             is_live: false,
             may_act: true,
+            withheld: Arc::default(),
         })
     }
 }

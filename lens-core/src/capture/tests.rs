@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::*;
+use crate::answer::Cell;
 use crate::error::Error;
 use crate::metric::{Metric, Metrics, Unit};
 use crate::registry::RegistryBuilder;
@@ -156,4 +157,112 @@ fn a_skill_that_the_file_lacks_says_so() {
     let opened = Capture::open(&registry(), &bytes[..]).unwrap();
     let error = opened.call("counting", "row", Arguments::default()).unwrap_err();
     assert_eq!(error.to_string(), "`counting.row` is unavailable: the skill `counting` is not in this capture");
+}
+
+/// Keeps notes that somebody wrote.
+struct Notes;
+
+#[derive(Serialize, JsonSchema)]
+struct Note {
+    id: u64,
+    #[schemars(extend("x-lens-free-text" = true))]
+    text: String,
+    #[schemars(extend("x-lens-free-text" = true))]
+    answer: Option<String>,
+    tags: Vec<Tag>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Tag {
+    #[schemars(extend("x-lens-free-text" = true))]
+    word: String,
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct Search {
+    #[serde(default)]
+    limit: Option<u32>,
+    #[serde(default)]
+    #[schemars(extend("x-lens-free-text" = true))]
+    text: Option<String>,
+}
+
+fn note() -> Note {
+    Note { id: 7, text: "hunter2".to_owned(), answer: None, tags: vec![Tag { word: "anna".to_owned() }] }
+}
+
+impl Skill for Notes {
+    type State = ();
+    const MAY_BLOCK: bool = false;
+
+    fn about(&self) -> About {
+        About::new("notes", "", "")
+    }
+
+    fn collect(&self) -> Reading<()> {
+        Ok(())
+    }
+
+    fn functions(to: Functions<()>) -> Functions<()> {
+        let is_meant = |text: &Option<String>| text.as_ref().is_none_or(|text| note().text.contains(text));
+        to.rows("search", "Notes.", "notes.search()", move |_, Search { limit, text }| {
+            let found = Some(note()).filter(|_| limit != Some(0) && is_meant(&text));
+            Ok(found.into_iter().collect::<Vec<_>>())
+        })
+        .record("first", "The first.", "notes.first()", |_, NoArguments {}| Ok(note()))
+        .value("all", "All of them.", "notes.all()", |_, NoArguments {}| Ok(vec![note()]))
+    }
+}
+
+#[test]
+fn free_text_that_is_not_shared_is_absent_from_every_form_of_an_answer() {
+    let mut builder = RegistryBuilder::new();
+    builder.skill(Notes).unwrap().skill(Counting::default()).unwrap();
+    let whole = Capture::live(&Arc::new(builder.build()), &Arc::new(Recorder::new()));
+    let told = whole.withholding(&Arc::new(["notes".to_owned()].into()));
+    let ask = |capture: &Capture, function| capture.call("notes", function, Arguments::default()).unwrap();
+    let is_withheld = serde_json::json!({
+        "unavailable": "not_shared",
+        "fix": "share the free text of `notes` with models: `Builder::share_text(\"notes\")`",
+    });
+    let row = serde_json::json!({"id": 7, "text": is_withheld, "answer": null, "tags": is_withheld});
+    assert_eq!(ask(&told, "search").to_json(), serde_json::json!([row]));
+    assert_eq!(ask(&told, "first").to_json(), row);
+    assert_eq!(ask(&told, "all").to_json(), serde_json::json!([row]));
+    let Answer::Rows(table) = ask(&told, "search") else { panic!("rows were made") };
+    let reason = Unavailable::NotShared { skill: "notes".to_owned() };
+    assert_eq!(table.cell(0, "text"), Some(Cell::unavailable(&reason)));
+    assert_eq!(table.cell(0, "tags"), Some(Cell::unavailable(&reason)));
+    assert_eq!((table.cell(0, "answer"), table.cell(0, "id")), (Some(Cell::Null), Some(Cell::Int(7))));
+
+    assert_eq!(ask(&whole, "first").to_json()["text"], "hunter2", "who is told all still is");
+    assert_eq!(row_of(&told), row_of(&whole), "and so are other skills, of the same reading");
+    assert_eq!(told.id(), whole.id());
+}
+
+fn row_of(capture: &Capture) -> Value {
+    capture
+        .call("counting", "row", Arguments::default())
+        .map_or_else(|error| error.to_string().into(), |row| row.to_json())
+}
+
+#[test]
+fn what_looks_for_text_that_is_not_shared_is_refused_however_it_is_asked() {
+    let mut builder = RegistryBuilder::new();
+    builder.skill(Notes).unwrap();
+    let whole = Capture::live(&Arc::new(builder.build()), &Arc::new(Recorder::new()));
+    let told = whole.withholding(&Arc::new(["notes".to_owned()].into()));
+    let search = |capture: &Capture, arguments| {
+        let answer = capture.call("notes", "search", arguments);
+        answer.map(|answer| answer.to_json()[0]["id"].clone()).map_err(|error| error.to_string())
+    };
+    let named = |name: &str, value: Value| Arguments::named(vec![(name.to_owned(), value)]);
+    let placed = Arguments { positional: vec![3.into(), "hunter".into()], ..Arguments::default() };
+    for arguments in [named("text", "hunter".into()), placed] {
+        assert_eq!(search(&whole, arguments.clone()), Ok(7.into()));
+        let refused = search(&told, arguments).unwrap_err();
+        assert!(refused.starts_with("`notes.search(text=…)` is unavailable: share the free text of"), "{refused}");
+    }
+    assert_eq!(search(&told, named("text", Value::Null)), Ok(7.into()));
+    assert_eq!(search(&told, named("limit", 3.into())), Ok(7.into()));
 }

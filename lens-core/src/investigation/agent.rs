@@ -159,7 +159,7 @@ impl<'a> Coordinator<'a> {
         let kept = self.run.state().findings.iter().find(|kept| kept.id == id).cloned();
         let kept = kept.ok_or_else(|| format!("there is no finding {:?}", super::payload::short(id, 20)))?;
         let touched: Vec<String> = kept.finding.skills().map(str::to_owned).collect();
-        let facts = serde_json::to_value(&kept.finding.facts).unwrap_or_default();
+        let facts: Value = self.run.told_facts(&kept.finding).into_iter().collect();
         Ok(json!({"finding": self.run.finding_json(&kept), "evidence": self.run.sendable(facts, &touched)}))
     }
 

@@ -97,13 +97,16 @@ impl Run {
         if self.redacted(&claim.text) != claim.text {
             return Err("it quotes something secret".to_owned());
         }
-        let (claim, capture, queries) = (claim.clone(), Arc::clone(capture), self.0.service.queries.clone());
+        let (claim, capture, queries) = (claim.clone(), self.told_of(capture), self.0.service.queries.clone());
         let place = self.0.service.places.acquire().await.map_err(|_| "lens has stopped".to_owned())?;
         let established = self.work(move || Fact::establish(&claim.text, &claim.expr, &capture, &queries)).await?;
         drop(place);
         let fact = established.map_err(|error| error.why)?;
         if let Some(other) = fact.skills.iter().find(|skill| !self.may_ask(skill)) {
             return Err(format!("`{other}` is not among the skills of this investigation"));
+        }
+        if let Some(field) = self.reads_withheld(&fact) {
+            return Err(format!("it reads `{field}`, which is not shared with you: show it by other fields"));
         }
         fact.hold_to_more()?;
         if let Some(word) = words::negation(&fact.text, &fact.value.to_string()) {

@@ -11,7 +11,8 @@ pub const MAX_RESULT_BYTES: usize = 16 << 10;
 /// 2 KiB of one text are sent.
 pub const MAX_TEXT_BYTES: usize = 2 << 10;
 
-/// The skills that hold free text which the service, or whoever talks to it, wrote.
+/// Skills that hold free text which the service, or whoever talks to it, wrote, whether or not they mark it: of those that do
+/// not, only single words are sent.
 pub const HOLD_TEXT: [&str; 4] = ["logs", "panics", "trace", "db"];
 
 /// What stands for a free text that is not shared.
@@ -48,9 +49,35 @@ fn shorten(value: &mut Value, withholds: bool) {
     }
 }
 
+/// Takes every text out of a value, names of fields too.
+pub(super) fn withhold_all(value: &mut Value) {
+    match value {
+        Value::String(text) => WITHHELD.clone_into(text),
+        Value::Array(items) => items.iter_mut().for_each(withhold_all),
+        Value::Object(fields) => {
+            let whole = std::mem::take(fields).into_iter().enumerate();
+            fields.extend(whole.map(|(index, (_, field))| (format!("{WITHHELD} {index}"), field)));
+            fields.values_mut().for_each(withhold_all);
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
 /// Whether it is more than a name, a place or a word.
 fn is_free(text: &str) -> bool {
     text.len() > 100 || text.contains(char::is_whitespace)
+}
+
+/// Whether an object of the value has nothing but an absent value under `name`.
+pub(super) fn has_withheld(value: &Value, name: &str) -> bool {
+    match value {
+        Value::Array(items) => items.iter().any(|item| has_withheld(item, name)),
+        Value::Object(fields) => {
+            fields.get(name).is_some_and(|field| field.get("unavailable").is_some())
+                || fields.values().any(|field| has_withheld(field, name))
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
 }
 
 /// A value that fits into a message: of a list, the first rows that do.

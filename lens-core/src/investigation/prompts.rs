@@ -17,7 +17,8 @@ Answer with exactly one JSON object {\"action\": {\"intent\": …}} and nothing 
 Facts and guesses are kept apart. A fact is one sentence with an expression that a machine evaluates: each number and name \
 of the sentence must be in the expression's value, and the value must be numbers, names or rows, not True. Use the words of \
 the reference. A sentence with \"probably\" or \"may\" is refused. Interpretation belongs into `hypothesis`.
-What is refused comes back with the reason; correct it or leave it.";
+What is refused comes back with the reason; correct it or leave it. Text that is unavailable as `not_shared` cannot be had \
+by any query: go by places, levels and counts.";
 
 const OPERATOR: &str = "\
 You are the operator of one skill of lens, which observes a running tokio service. You look into your skill's area and state \

@@ -20,10 +20,14 @@ use super::transcript::{Step, Transcript};
 use super::words;
 use crate::capture::Capture;
 use crate::checks::Checks;
-use crate::evidence::{Answered, FalseFact, Finding, HealthState, Operated, Report, Resource, Severity};
+use crate::evidence::{
+    Answered, Fact, FalseFact, Finding, HealthState, Insight, Operated, Report, Resource, STATED_BY_MODEL,
+    Severity,
+};
 use crate::recorder::Recorder;
-use crate::registry::Registry;
+use crate::registry::{Entry, Registry};
 use crate::sandbox::{QueryError, QueryErrorKind, Sandbox};
+use crate::signature::FunctionReference;
 
 /// 100 snapshots in one investigation. More lets operators look more often.
 pub const MAX_SNAPSHOTS: usize = 100;
@@ -66,6 +70,8 @@ pub(super) struct Inner {
     /// What the checks found in it.
     pub(super) checked: OnceLock<Report>,
     pub(super) vocabulary: Vocabulary,
+    /// The skills whose free text the model is not told.
+    withheld: Arc<BTreeSet<String>>,
     state: Mutex<State>,
 }
 
@@ -150,7 +156,13 @@ impl Run {
         capture: Arc<Capture>,
     ) -> Self {
         let state = State { captures: vec![Arc::clone(&capture)], ..State::default() };
+        let entries = service.registry.entries();
+        let holding =
+            entries.filter(|entry| entry.has_free_text() || payload::HOLD_TEXT.contains(&&*entry.about().name));
+        let names = holding.map(|entry| entry.about().name.to_string());
+        let withheld = Arc::new(names.filter(|name| !settings.shared_text.contains(name)).collect());
         Self(Arc::new(Inner {
+            withheld,
             vocabulary: Vocabulary::of(&service.registry),
             order,
             settings,
@@ -319,6 +331,24 @@ impl Run {
         Ok(snapshot)
     }
 
+    /// A capture as the model sees it.
+    pub(super) fn told_of(&self, capture: &Capture) -> Arc<Capture> {
+        Arc::new(capture.withholding(&self.0.withheld))
+    }
+
+    /// The free text that a fact depends on and the model is not told: for who sees the whole capture, the fact may not be true.
+    pub(super) fn reads_withheld(&self, fact: &Fact) -> Option<String> {
+        let registry = &self.0.service.registry;
+        let withheld = fact.skills.iter().filter(|skill| self.0.withheld.contains(*skill));
+        let functions = withheld.filter_map(|skill| registry.get(skill).ok()).flat_map(Entry::functions);
+        let free = functions.flat_map(FunctionReference::fields).filter(|field| field.is_free_text);
+        let mut names = free.map(|field| field.name.as_str());
+        let is_read = |name: &&str| {
+            words::of_code(&fact.expr).any(|word| word == *name) || payload::has_withheld(&fact.value, name)
+        };
+        names.find(is_read).map(str::to_owned)
+    }
+
     /// Evaluates a script for a model: its value, as it may be sent, and the skills that it read.
     pub(super) async fn execute(&self, code: &str, capture: &Arc<Capture>) -> Result<(Value, Vec<String>), String> {
         self.0.ledger.tool_call().map_err(|resource| self.exhausted(resource))?;
@@ -331,9 +361,10 @@ impl Run {
     /// The part of [`execute`](Self::execute) that needs no budget: a fact is evaluated however much was asked before.
     pub(super) async fn evaluate(&self, code: &str, capture: &Arc<Capture>) -> Result<(Value, Vec<String>), String> {
         let place = self.0.service.places.acquire().await.map_err(|_| "lens has stopped".to_owned())?;
+        let capture = self.told_of(capture);
         let outcome = loop {
             let (answer, answered) = oneshot::channel();
-            let started = self.0.service.queries.start(code, Arc::clone(capture), move |result| {
+            let started = self.0.service.queries.start(code, Arc::clone(&capture), move |result| {
                 // Whoever asked may be gone.
                 let _ = answer.send(result);
             });
@@ -356,15 +387,14 @@ impl Run {
         Ok((value, outcome.touched))
     }
 
-    /// An error as it may be sent. It may quote what the script read, so of a script that names a skill whose text is not
-    /// shared, or that may not be asked, only what kind it is.
+    /// An error as it may be sent. It may quote what the script read, so of a script that names a skill that may not be
+    /// asked, or whose text is not shared and not marked as such, only what kind it is.
     fn told(&self, code: &str, error: &QueryError) -> String {
-        let shared = &self.0.settings.shared_text;
-        let is_closed = |skill: &str| {
-            !self.may_ask(skill) || payload::HOLD_TEXT.contains(&skill) && !shared.iter().any(|shared| shared == skill)
-        };
-        let mut names = code.split(|letter: char| !(letter.is_alphanumeric() || letter == '_'));
-        let is_skill = |name: &str| self.capture().registry().names().any(|skill| skill == name);
+        let registry = &self.0.service.registry;
+        let is_marked = |skill: &str| registry.get(skill).is_ok_and(Entry::has_free_text);
+        let is_closed = |skill: &str| !self.may_ask(skill) || self.0.withheld.contains(skill) && !is_marked(skill);
+        let mut names = words::of_code(code);
+        let is_skill = |name: &str| registry.get(name).is_ok();
         match names.find(|name| is_skill(name) && is_closed(name)) {
             Some(skill) => {
                 let line = error.line.map_or_else(String::new, |line| format!(" in line {line}"));
@@ -377,12 +407,10 @@ impl Run {
     /// A value as it may be sent: without secrets, without free text of skills that share none, and short.
     pub(super) fn sendable(&self, mut value: Value, touched: &[String]) -> Value {
         let shared = &self.0.settings.shared_text;
-        let mut holding = touched.iter().filter(|skill| payload::HOLD_TEXT.contains(&skill.as_str())).peekable();
-        let holds = holding.peek().is_some();
-        let withholds = holding.any(|skill| !shared.contains(skill));
+        let withholds = touched.iter().any(|skill| self.0.withheld.contains(skill));
         payload::clean(&mut value, withholds, &self.0.settings.redactor);
         let value = payload::capped(value);
-        if holds && !withholds {
+        if !withholds && touched.iter().any(|skill| shared.contains(skill)) {
             self.remember(&value);
         }
         value
@@ -436,14 +464,41 @@ impl Run {
 
     pub(super) fn finding_json(&self, kept: &Kept) -> Value {
         let finding = &kept.finding;
-        let facts: Vec<&str> = finding.facts.iter().map(|fact| fact.text.as_str()).collect();
+        let facts: Vec<Value> = self.told_facts(finding).into_iter().map(|mut fact| fact["text"].take()).collect();
         let value = json!({
             "id": kept.id, "by": kept.by, "status": kept.status, "skill": finding.skill, "cause": finding.cause,
             "severity": finding.severity, "facts": facts, "place": finding.place, "spawned_at": finding.spawned_at,
             "since": finding.since, "hypothesis": finding.hypothesis,
         });
-        let touched: Vec<String> = finding.skills().map(str::to_owned).collect();
+        // What a model has stated depends on nothing that is withheld.
+        let is_stated = finding.check == STATED_BY_MODEL;
+        let touched = finding.skills().filter(|skill| !is_stated || !self.0.withheld.contains(*skill));
+        let touched: Vec<String> = touched.map(str::to_owned).collect();
         self.sendable(value, &touched)
+    }
+
+    /// The facts of a finding, as a model is told them: those of a check, which sees free text that is not shared, without
+    /// their texts.
+    pub(super) fn told_facts(&self, finding: &Finding) -> Vec<Value> {
+        let told = |fact: &Fact| {
+            let mut json = serde_json::to_value(fact).unwrap_or_default();
+            let is_told_all = finding.check == STATED_BY_MODEL;
+            if !is_told_all && fact.skills.iter().any(|skill| self.0.withheld.contains(skill)) {
+                ["text", "expr", "value"].into_iter().for_each(|part| payload::withhold_all(&mut json[part]));
+            }
+            json
+        };
+        finding.facts.iter().map(told).collect()
+    }
+
+    /// What an insight says, as a model that investigates further is told it.
+    pub(super) fn told_insight(&self, insight: &Insight) -> String {
+        let findings = insight.findings.iter().map(|linked| &linked.finding);
+        let touched: Vec<String> = findings.flat_map(Finding::skills).map(str::to_owned).collect();
+        match self.sendable(json!(insight.summary), &touched) {
+            Value::String(text) => text,
+            other => other.to_string(),
+        }
     }
 
     /// How it is done.

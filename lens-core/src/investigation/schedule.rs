@@ -28,7 +28,8 @@ pub const MAX_SCHEDULES: usize = 16;
 pub struct FollowUp {
     /// How long until then.
     pub delay: Duration,
-    /// What is to follow: with the strategy, the budget and the skills of the one that it follows, and the model's reason.
+    /// What is to follow: with the strategy, the budget and the skills of the one that it follows, the model's reason, and
+    /// what that one found, without free text that is not shared.
     pub order: Order,
 }
 

@@ -124,7 +124,8 @@ pub struct Settings {
     pub quota: Quota,
     /// Takes secrets out of everything before it is sent and before it is kept.
     pub redactor: Redactor,
-    /// The skills whose free text (messages of logs, of panics) may be sent. Of others, only single words are.
+    /// The skills whose [free text](crate::skill#free-text) (messages of logs, of panics) may be sent. Of others it is an
+    /// absent value for whatever a model asks, and sentences that a check made of it are left out.
     pub shared_text: BTreeSet<String>,
 }
 

@@ -15,6 +15,7 @@ use crate::skill::{About, Functions, NoArguments, Skill};
 
 mod agent_loop;
 mod budgets;
+mod consent;
 mod lies;
 mod operators;
 mod pipelines;

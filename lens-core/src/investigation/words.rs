@@ -53,6 +53,11 @@ pub(super) const COMMON: &str = "\
  this those three through time times took total totals toward twice under unit units until upon used uses using value
  values very wait waited waiting waits were what when where which while whole whose with within zero";
 
+/// The names and numbers of a script, those in its texts too.
+pub(super) fn of_code(code: &str) -> impl Iterator<Item = &str> {
+    code.split(|letter: char| !(letter.is_alphanumeric() || letter == '_')).filter(|word| !word.is_empty())
+}
+
 /// Words that turn a sentence round, which no value shows.
 const NEGATIONS: [&str; 11] =
     ["not", "no", "never", "none", "nobody", "nothing", "without", "neither", "nor", "cannot", "hardly"];

@@ -11,6 +11,9 @@ use serde_json::Value;
 
 use super::{Field, Parameter, Returns, Type};
 
+/// What marks a field or an argument as free text, in its schema.
+const FREE_TEXT: &str = "x-lens-free-text";
+
 /// The parameters of a function whose arguments are an `A`, in the order of `A`'s fields.
 pub(crate) fn parameters<A: DeserializeOwned + JsonSchema>() -> Vec<Parameter> {
     let schema = SchemaSettings::draft2020_12()
@@ -27,6 +30,7 @@ pub(crate) fn parameters<A: DeserializeOwned + JsonSchema>() -> Vec<Parameter> {
                 name: (*name).to_owned(),
                 takes: of(property),
                 is_optional: default.is_none() && !required.iter().any(|required| required == name),
+                is_free_text: holds_free_text(property),
                 default,
                 doc: doc(property),
             })
@@ -68,6 +72,7 @@ fn record(schema: &Schema) -> Vec<Field> {
                 unit: unit(&name),
                 is_optional: is_nullable(property) || !required.contains(&name),
                 may_be_unavailable: property.get("x-lens-may-be-unavailable").is_some(),
+                is_free_text: holds_free_text(property),
                 doc: doc(property),
                 name,
             })
@@ -90,6 +95,17 @@ fn unit(name: &str) -> Option<String> {
         .into_iter()
         .find(|unit| name.strip_suffix(unit).is_some_and(|rest| rest.ends_with('_')))
         .map(|unit| if unit == "total" { "count" } else { unit }.to_owned())
+}
+
+/// Whether the type, or anything within it, is marked as free text.
+fn holds_free_text(property: &Value) -> bool {
+    match property {
+        Value::Object(parts) => {
+            parts.get(FREE_TEXT).is_some_and(|marked| *marked == true) || parts.values().any(holds_free_text)
+        }
+        Value::Array(parts) => parts.iter().any(holds_free_text),
+        _ => false,
+    }
 }
 
 fn is_nullable(property: &Value) -> bool {

@@ -32,6 +32,7 @@ struct Recent {
     target: Option<String>,
     /// Only events whose message, fields or spans contain this text, in any case.
     #[serde(default)]
+    #[schemars(extend("x-lens-free-text" = true))]
     text: Option<String>,
 }
 
@@ -105,8 +106,10 @@ pub struct LogRow {
     /// The file and line that logged it.
     pub place: Option<String>,
     /// Its message, without secrets, at most 256 bytes.
+    #[schemars(extend("x-lens-free-text" = true))]
     pub message: String,
     /// Its other fields, without secrets, at most 256 bytes: `order=17 customer="anna"`.
+    #[schemars(extend("x-lens-free-text" = true))]
     pub fields: String,
     /// The names of the spans around it, the innermost first: `payment < request`.
     pub spans: String,
@@ -132,8 +135,10 @@ pub struct LogPlaceRow {
     /// When it logged first.
     pub first_at: Timestamp,
     /// Its newest message that was kept.
+    #[schemars(extend("x-lens-free-text" = true))]
     pub message: Option<String>,
     /// The fields of that one.
+    #[schemars(extend("x-lens-free-text" = true))]
     pub fields: Option<String>,
     /// Where the task was spawned that logged that one.
     pub spawned_at: Option<String>,
@@ -158,6 +163,7 @@ pub struct LogTargetRow {
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct LogGroupRow {
     /// What they have in common: the message with `#` for numbers and ids.
+    #[schemars(extend("x-lens-free-text" = true))]
     pub template: String,
     /// How severe they are.
     pub level: Level,
@@ -170,6 +176,7 @@ pub struct LogGroupRow {
     /// When the newest of them was logged.
     pub last_at: Timestamp,
     /// The newest one's message.
+    #[schemars(extend("x-lens-free-text" = true))]
     pub example: String,
 }
 

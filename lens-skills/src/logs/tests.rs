@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-use lens_core::Timestamp;
+use lens_core::{Arguments, Capture, Recorder, RegistryBuilder, Timestamp};
 use serde_json::{Value, json};
 use tracing_subscriber::layer::SubscriberExt;
 
 use super::*;
-use crate::testing::{ask, saved};
+use crate::testing::{ask, free_text, saved};
 
 fn no_task() -> Option<(u64, Option<&'static std::panic::Location<'static>>)> {
     None
@@ -225,4 +225,34 @@ fn every_store_is_counted() {
     let stores = skill.stores();
     assert_eq!(stores[0].cap_count, (MAX_URGENT + MAX_RECENT) as u64);
     assert_eq!(stores[1].len_count, 1);
+}
+
+#[test]
+fn what_was_logged_is_told_to_nobody_with_whom_it_is_not_shared() {
+    assert_eq!(
+        free_text::<LogsSkill>(),
+        [
+            "groups.example",
+            "groups.template",
+            "places.fields",
+            "places.message",
+            "recent(text)",
+            "recent.fields",
+            "recent.message"
+        ]
+    );
+    let logs = Logs::new(no_task);
+    let registry = tracing_subscriber::registry().with(logs.layer(LevelFilter::INFO));
+    tracing::subscriber::with_default(registry, || tracing::error!(customer = "Wintergreen", "Wintergreen"));
+    let mut builder = RegistryBuilder::new();
+    builder.skill(LogsSkill::new(logs)).unwrap();
+    let whole = Capture::live(&Arc::new(builder.build()), &Arc::new(Recorder::new()));
+    let told = whole.withholding(&Arc::new(["logs".to_owned()].into()));
+    for function in ["recent", "places", "groups"] {
+        let ask = |capture: &Capture| capture.call("logs", function, Arguments::default()).unwrap().to_json();
+        assert!(ask(&whole).to_string().contains("Wintergreen"), "{function}");
+        let rows = ask(&told);
+        assert!(!rows.to_string().contains("Wintergreen"), "{function}: {rows}");
+        assert_eq!((&rows[0]["level"], &rows[0]["place"]), (&json!("error"), &ask(&whole)[0]["place"]), "{rows}");
+    }
 }

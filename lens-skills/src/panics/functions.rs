@@ -58,6 +58,7 @@ pub struct PanicRow {
     /// Where: the file, line and column of the panic; absent for a place beyond the most that are told apart.
     pub place: Option<String>,
     /// The panic's message, without secrets, at most 320 bytes.
+    #[schemars(extend("x-lens-free-text" = true))]
     pub message: String,
     /// The thread's name.
     pub thread: Option<String>,
@@ -79,6 +80,7 @@ pub struct PanicGroupRow {
     /// When it panicked last, of those that were kept one by one; absent while none was taken in yet.
     pub last_at: Option<Timestamp>,
     /// The last one's message, without secrets.
+    #[schemars(extend("x-lens-free-text" = true))]
     pub message: Option<String>,
     /// Where the last one's task was spawned; absent outside of tasks and on stable tokio.
     pub spawned_at: Option<String>,
@@ -148,5 +150,16 @@ impl From<&PlaceCount> for PanicGroupRow {
             message: last.map(|panic| panic.message.clone()),
             spawned_at: last.and_then(|panic| panic.spawned_at.clone()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::panics::PanicsSkill;
+    use crate::testing::free_text;
+
+    #[test]
+    fn messages_are_told_to_nobody_with_whom_they_are_not_shared() {
+        assert_eq!(free_text::<PanicsSkill>(), ["groups.message", "recent.message"]);
     }
 }
