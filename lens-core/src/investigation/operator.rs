@@ -92,15 +92,24 @@ struct Operator<'a> {
 }
 
 /// Says that an operator has ended, also one that panicked or was dropped.
-struct Leaving(Desk);
+struct Leaving {
+    run: Run,
+    desk: Desk,
+}
 
 impl Drop for Leaving {
     fn drop(&mut self) {
+        let skill = &self.desk.skill;
         let by = match std::thread::panicking() {
-            true => EndedBy::Panic(format!("the operator of `{}` panicked", self.0.skill)),
+            true => EndedBy::Panic(format!("the operator of `{skill}` panicked")),
             false => EndedBy::Cancellation,
         };
-        self.0.see(|seen| seen.ended_by = seen.ended_by.take().or(Some(by)));
+        if let EndedBy::Panic(_) = &by {
+            let mut state = self.run.state();
+            let own = state.operators.iter_mut().filter(|operated| operated.skill == *skill);
+            own.for_each(|operated| operated.ended_by = Some(by.clone()));
+        }
+        self.desk.see(|seen| seen.ended_by = seen.ended_by.take().or(Some(by)));
     }
 }
 
@@ -108,7 +117,7 @@ impl Drop for Leaving {
 pub(super) async fn operate(run: Run, desk: Desk, context: Option<String>) -> Operated {
     let span = spans::agent(&desk.skill, run.id());
     async {
-        let _leaving = Leaving(desk.clone());
+        let _leaving = Leaving { run: run.clone(), desk: desk.clone() };
         let skill = desk.skill.clone();
         run.announce(&skill, Event::OperatorStarted { skill: skill.clone() });
         let capture = Arc::clone(run.capture());

@@ -53,7 +53,8 @@ async fn classify(run: &Run) -> Result<Classified, EndedBy> {
     }
 }
 
-/// Runs an operator for each skill at once, until all have ended or there is only time left to conclude.
+/// Runs an operator for each skill at once, until all have ended or there is only time left to conclude. One that fails is
+/// named in the report, and the others go on; if all do, that is the end.
 async fn gather(run: &Run, skills: &[String], context: Option<String>) -> Result<(), EndedBy> {
     let left = run.0.ledger.left();
     let until = Instant::now() + Duration::from_secs_f64(left.as_secs_f64() * GATHER_SHARE);
@@ -61,18 +62,24 @@ async fn gather(run: &Run, skills: &[String], context: Option<String>) -> Result
     for skill in skills {
         operators.spawn(operate(run.clone(), run.desk(skill), context.clone()));
     }
-    let mut failed = None;
+    let (mut failed, mut has_worked) = (None, skills.is_empty());
     // Dropping the set at the end of the time ends those that still run; their findings are kept.
     while let Ok(Some(ended)) = tokio::time::timeout_at(until, operators.join_next()).await {
-        let trouble = match ended {
-            Ok(operated) => operated.ended_by.filter(|ended| *ended != EndedBy::Completion),
+        let ended_by = match ended {
+            Ok(operated) => operated.ended_by,
             Err(error) => Some(EndedBy::Panic(error.to_string())),
         };
-        failed = failed.or(trouble);
+        match ended_by {
+            Some(ended @ (EndedBy::ModelFailed { .. } | EndedBy::NoModel | EndedBy::Panic(_))) => {
+                failed = failed.or(Some(ended));
+            }
+            // A loop that does not end by itself has looked all the same.
+            _ => has_worked = true,
+        }
     }
+    // Those that still run when the time is up have worked, too.
     match failed {
-        // One loop that does not end by itself is no reason not to conclude; a model that does not answer is one.
-        Some(ended @ (EndedBy::ModelFailed { .. } | EndedBy::NoModel | EndedBy::Panic(_))) => Err(ended),
+        Some(ended) if !has_worked && operators.is_empty() => Err(ended),
         _ => Ok(()),
     }
 }

@@ -18,6 +18,7 @@ mod budgets;
 mod consent;
 mod lies;
 mod operators;
+mod partial;
 mod pipelines;
 mod soak;
 

@@ -167,6 +167,9 @@ async fn an_operator_that_fails_leaves_the_others_and_its_findings() {
         if is_for(prompt, "classify") {
             return act(json!({"intent": "investigation", "skills": ["shop", "bank"]}));
         }
+        if is_for(prompt, "synthesize") {
+            return act(json!({"intent": "conclude", "insights": []}));
+        }
         if prompt.system.contains("# bank") {
             let mut stated = stated.lock().unwrap();
             if !*stated {
@@ -183,10 +186,11 @@ async fn an_operator_that_fails_leaves_the_others_and_its_findings() {
     let report = site.pipeline().await.report;
     the_checks_are_in(&report);
     assert_eq!(stated_texts(&report), ["250 euros are in the account"]);
-    assert!(matches!(report.ended_by, EndedBy::ModelFailed { class: ErrorClass::Rejected, .. }), "{report}");
+    assert_eq!(report.ended_by, EndedBy::Completion, "{report}");
     let operators = &report.model.as_ref().unwrap().operators;
-    let shop = operators.iter().find(|operated| operated.skill == "shop").unwrap();
-    assert_eq!(shop.ended_by, Some(EndedBy::Completion));
+    let ended = |skill: &str| operators.iter().find(|operated| operated.skill == skill).unwrap().ended_by.clone();
+    assert_eq!(ended("shop"), Some(EndedBy::Completion));
+    assert!(matches!(ended("bank"), Some(EndedBy::ModelFailed { class: ErrorClass::Rejected, .. })), "{report}");
 }
 
 fn stated_texts(report: &Report) -> Vec<&str> {
