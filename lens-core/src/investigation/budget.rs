@@ -355,6 +355,16 @@ mod tests {
     }
 
     #[test]
+    fn a_call_that_is_broken_off_counts_for_the_day() {
+        let quota = Quota { tokens_per_day: 100, ..Quota::default() };
+        let process = Arc::new(Process::new(quota));
+        let ledger = || Arc::new(Ledger::new(Budget::default(), &process));
+        drop(ledger().reserve(60).unwrap());
+        assert_eq!(ledger().reserve(41).unwrap_err(), EndedBy::Budget(Resource::TokensPerDay));
+        ledger().reserve(40).unwrap().settle(None);
+    }
+
+    #[test]
     fn a_provider_that_counts_zero_tokens_is_not_believed() {
         let ledger = ledger(Budget::default(), Quota::default());
         ledger.reserve(60).unwrap().settle(Some(Usage::default()));

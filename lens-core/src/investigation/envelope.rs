@@ -29,8 +29,9 @@ pub(super) trait Action: DeserializeOwned + JsonSchema + Send {
     }
 }
 
-/// How many objects of an answer are tried.
-const MAX_OPENINGS: usize = 64;
+/// How many bytes are looked at in search of objects, again and again those that are within others: four of the longest
+/// answers. A hostile one would else keep the thread that all investigations run on.
+const MAX_LOOKED_BYTES: usize = 4 * MAX_ANSWER_BYTES;
 
 /// Reads an action: as it is, or the first balanced object in the answer that is one (there may be words or a fence around
 /// it). Nothing is repaired: what is cut off or misspelt goes back to the model.
@@ -51,30 +52,47 @@ pub(super) fn read<T: Action>(completion: &Completion) -> Result<T, String> {
         Err(error) => error.to_string(),
     };
     let mut is_first = true;
-    let mut rest = text;
-    // Each opening is looked for its end: many would keep the thread that all investigations run on.
-    for _ in 0..MAX_OPENINGS {
-        let Some(start) = rest.find('{') else { break };
-        rest = &rest[start..];
-        let Some(object) = balanced(rest) else {
-            // Not closed: another one may begin within.
-            rest = &rest[1..];
-            continue;
-        };
+    for object in (Objects { rest: text, left: MAX_LOOKED_BYTES }) {
         match serde_json::from_str::<Envelope<T>>(object) {
             Ok(envelope) => return Ok(envelope.action),
             Err(error) if is_first => (wrong, is_first) = (error.to_string(), false),
             Err(_) => {}
         }
-        rest = &rest[1..];
     }
     Err(wrong)
 }
 
-/// The object at the start of `text`, up to the brace that closes it.
-fn balanced(text: &str) -> Option<&str> {
+/// The balanced objects of a text, one after and within the other, as far as it may be looked at.
+struct Objects<'a> {
+    rest: &'a str,
+    /// Bytes that may still be looked at.
+    left: usize,
+}
+
+impl<'a> Iterator for Objects<'a> {
+    type Item = &'a str;
+
+    fn next(&mut self) -> Option<&'a str> {
+        loop {
+            self.rest = &self.rest[self.rest.find('{')?..];
+            let object = balanced(self.rest, &mut self.left);
+            if self.left == 0 {
+                return None;
+            }
+            // If it is not closed, another one may begin within.
+            self.rest = &self.rest[1..];
+            if object.is_some() {
+                return object;
+            }
+        }
+    }
+}
+
+/// The object at the start of `text`, up to the brace that closes it; `left` bytes may be looked at.
+fn balanced<'a>(text: &'a str, left: &mut usize) -> Option<&'a str> {
     let (mut depth, mut is_text, mut is_escaped) = (0_usize, false, false);
-    for (index, byte) in text.bytes().enumerate() {
+    for (index, byte) in text.bytes().enumerate().take(*left) {
+        *left -= 1;
         match byte {
             _ if is_escaped => is_escaped = false,
             b'\\' if is_text => is_escaped = true,
@@ -154,6 +172,22 @@ mod tests {
         let whole = r#"{"action": {"intent": "done"}}"#;
         assert!(read::<Move>(&said(whole, Stop::MaxTokens)).unwrap_err().contains("cut off"));
         assert!(read::<Move>(&said(whole, Stop::Refusal)).unwrap_err().contains("withheld"));
+    }
+
+    #[test]
+    fn a_search_in_hostile_braces_ends_after_as_many_bytes_as_may_be_looked_at() {
+        let action = r#"{"action": {"intent": "done"}}"#;
+        for part in ["{", "{}", "{\"", "{}{", "{\"a\":"] {
+            let braces = part.repeat((MAX_ANSWER_BYTES - action.len()) / part.len());
+            let mut objects = Objects { rest: &braces, left: MAX_LOOKED_BYTES };
+            let looked: usize = objects.by_ref().map(str::len).sum();
+            assert!(looked <= MAX_LOOKED_BYTES, "{part}: {looked}");
+            assert!(objects.left == 0 || !objects.rest.contains('{'), "{part}: it has ended");
+            let before = format!("{action}{braces}");
+            assert_eq!(read::<Move>(&said(&before, Stop::End)), Ok(Move::Done {}), "{part}");
+        }
+        let pairs = format!("{}{action}", "{}".repeat(1_000));
+        assert_eq!(read::<Move>(&said(&pairs, Stop::End)), Ok(Move::Done {}), "many small ones are no search");
     }
 
     #[test]
