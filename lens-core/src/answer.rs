@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::reading::Unavailable;
+use crate::reading::{Reading, Unavailable};
 
 /// A function's answer.
 #[derive(Clone)]
@@ -179,14 +179,24 @@ fn json(row: impl Serialize) -> Value {
 
 /// What a value with this JSON keeps outside of its own struct: its texts, and the items of its lists.
 fn heap_bytes(json: &Value) -> usize {
-    const ITEM: usize = 24;
     match json {
         Value::String(text) => text.len(),
-        Value::Array(items) => items.iter().map(|item| ITEM + heap_bytes(item)).sum(),
+        Value::Array(items) => items.iter().map(|item| own_bytes(item) + heap_bytes(item)).sum(),
         // Why a value is not known is nearly always a text of the program.
         Value::Object(fields) if fields.contains_key("unavailable") => 0,
         Value::Object(fields) => fields.values().map(heap_bytes).sum(),
         Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+    }
+}
+
+/// What a value with this JSON takes itself, about.
+fn own_bytes(json: &Value) -> usize {
+    match json {
+        Value::Bool(_) | Value::Number(_) => size_of::<u64>(),
+        Value::Null => size_of::<Option<u64>>(),
+        Value::String(_) | Value::Array(_) => size_of::<String>(),
+        Value::Object(fields) if fields.contains_key("unavailable") => size_of::<Reading<u64>>(),
+        Value::Object(fields) => fields.values().map(own_bytes).sum(),
     }
 }
 
@@ -240,6 +250,31 @@ mod tests {
         };
         let Answer::Rows(table) = Answer::rows(vec![row(0), row(0), row(1_000)]) else { panic!("rows were made") };
         assert_eq!(table.row_bytes(), size_of::<Row>() + 1_000 + 4 * (size_of::<String>() + 50));
+    }
+
+    #[test]
+    fn rows_within_a_row_take_their_structs() {
+        #[derive(Clone, Serialize)]
+        struct Frame {
+            address: u64,
+            line: u64,
+            function: String,
+            column: Option<u64>,
+        }
+
+        #[derive(Serialize)]
+        struct Stack {
+            frames: Vec<Frame>,
+        }
+
+        let frame = Frame { address: 1, line: 2, function: "f".repeat(30), column: Some(3) };
+        let Answer::Rows(table) = Answer::rows(vec![Stack { frames: vec![frame; 100] }]) else {
+            panic!("rows were made")
+        };
+        let truth = size_of::<Stack>() + 100 * (size_of::<Frame>() + 30);
+        let told = table.row_bytes();
+        // A number tells nothing of the option that it is in.
+        assert!(told >= truth - 100 * size_of::<u64>() && told <= truth + truth / 4, "{told} of {truth}");
     }
 
     #[test]
