@@ -31,6 +31,7 @@ mod schedule;
 mod settings;
 mod spans;
 mod talk;
+mod told;
 mod tools;
 mod transcript;
 mod words;
@@ -163,6 +164,7 @@ impl Investigator {
 
     async fn conducted(&self, run: &Run, cancel: &Cancel) -> Outcome {
         let started = Instant::now();
+        let _ending = Ending(run);
         let strategy = run.strategy().clone();
         let is_automatic = run.0.order.chain_depth > 0;
         run.announce(COORDINATOR, Event::Started { strategy: strategy.name().to_owned(), is_automatic });
@@ -185,6 +187,7 @@ impl Investigator {
             },
         };
         let ended_by = if ended_by == EndedBy::Completion { checks_ended } else { ended_by };
+        run.end(&ended_by);
         let report = conclude::report(run, ended_by, millis(started.elapsed()));
         run.announce(
             COORDINATOR,
@@ -240,6 +243,15 @@ impl Investigator {
                 Some(Err(error)) => EndedBy::Panic(run.redacted(&panicked(error))),
             },
         }
+    }
+}
+
+/// An investigation that is conducted; if that is dropped, it is cancelled.
+struct Ending<'a>(&'a Run);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.end(&EndedBy::Cancellation);
     }
 }
 
