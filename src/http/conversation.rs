@@ -1,16 +1,19 @@
 //! Questions in words, what happens meanwhile, and what is to follow. Separate from the other routes of the diagnosis because
 //! here a client waits, or listens, and ends something by going away.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Extension, Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, Uri, header};
 use axum::response::IntoResponse;
+use http_body_util::BodyExt;
 use http_body_util::channel::Channel;
 use lens_core::evidence::{Answered as Answer, EndedBy};
-use lens_core::investigation::{Order, Scheduled, Strategy};
+use lens_core::investigation::{Happened, Order, Scheduled, Strategy};
 use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
 
 use super::diagnosis::{MAX_BODY_BYTES, refused};
 use super::format::Format;
@@ -89,7 +92,7 @@ pub(super) async fn ask(
         (Some(investigation), Some(operator)) => {
             let entry = desk.lens.investigations.get(&investigation).map_err(|error| refused(&error, &base))?;
             let run = entry.run.ok_or_else(|| refused(&crate::investigations::Refused::Ended, &base))?;
-            let (mut answer, answered) = tokio::sync::oneshot::channel();
+            let (mut answer, answered) = oneshot::channel();
             desk.lens.staff().spawn(async move {
                 let said = tokio::select! {
                     said = run.ask_operator(&operator, &question.question) => said,
@@ -139,34 +142,49 @@ pub(super) async fn events(State(desk): Shared, uri: Uri) -> Answered {
     })?;
     let mut listener = desk.lens.staff().investigator.events().listen();
     let (mut sender, receiver) = Channel::<Bytes>::new(16);
+    // Dropped with the answer's body, which goes when the connection does.
+    let (heard, gone) = oneshot::channel::<Infallible>();
+    let body = receiver.map_frame(move |frame| {
+        let _heard = &heard;
+        frame
+    });
     tokio::spawn(async move {
         let _place = place;
-        let mut missed = 0;
-        // A first line, so that the client knows at once that it is heard.
-        let mut line = ": lens\n\n".to_owned();
-        // A client that has gone takes nothing any more.
-        while sender.send_data(Bytes::from(std::mem::take(&mut line))).await.is_ok() {
-            line = match tokio::time::timeout(HEARTBEAT, listener.next()).await {
-                Err(_) => ":\n\n".to_owned(),
-                Ok(None) => return,
-                Ok(Some(happened)) => {
-                    let json = serde_json::to_string(&happened).unwrap_or_default();
-                    let event = format!("id: {}\nevent: {}\ndata: {json}\n\n", happened.number, happened.event.word());
-                    match listener.missed_total() {
-                        known if known == missed => event,
-                        now => {
-                            let lost = now - missed;
-                            missed = now;
-                            format!("event: missed\ndata: {{\"missed\":{lost}}}\n\n{event}")
-                        }
+        let talk = async {
+            let mut missed = 0;
+            // A first line, so that the client knows at once that it is heard.
+            let mut line = ": lens\n\n".to_owned();
+            while sender.send_data(Bytes::from(std::mem::take(&mut line))).await.is_ok() {
+                line = match tokio::time::timeout(HEARTBEAT, listener.next()).await {
+                    Err(_) => ":\n\n".to_owned(),
+                    Ok(None) => return,
+                    Ok(Some(happened)) => {
+                        let lost = listener.missed_total() - missed;
+                        missed += lost;
+                        event(&happened, lost)
                     }
-                }
-            };
+                };
+            }
+        };
+        // Not only at the next line: a silent stream would keep the place of a client that has gone.
+        tokio::select! {
+            () = talk => {}
+            _ = gone => {}
         }
     });
-    let mut response = Response::new(Body::new(receiver));
+    let mut response = Response::new(Body::new(body));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     Ok(response)
+}
+
+/// What happened as lines of the stream, after how many were `lost` before it.
+fn event(happened: &Happened, lost: u64) -> String {
+    let json = serde_json::to_string(happened).unwrap_or_default();
+    let event = format!("id: {}\nevent: {}\ndata: {json}\n\n", happened.number, happened.event.word());
+    match lost {
+        0 => event,
+        lost => format!("event: missed\ndata: {{\"missed\":{lost}}}\n\n{event}"),
+    }
 }
 
 /// Investigations that are to follow.
@@ -177,7 +195,8 @@ pub(super) async fn schedules(State(desk): Shared, uri: Uri) -> Answered {
 }
 
 /// Keeps one from following.
-pub(super) async fn cancel_schedule(State(desk): Shared, Path(id): Path<String>) -> Answered {
+pub(super) async fn cancel_schedule(State(desk): Shared, Path(id): Path<String>, uri: Uri) -> Answered {
+    Asked::of(&uri)?.nothing_else(&[])?;
     match desk.lens.staff().schedules.take(&id) {
         Some(_) => Ok(StatusCode::NO_CONTENT.into_response()),
         None => Err(Problem::new(StatusCode::NOT_FOUND, "not_found", "nothing of this id is to follow (any more)")),

@@ -149,7 +149,8 @@ async fn start(
 ) -> Answered {
     let mut asked = Asked::of(&uri)?;
     let strategy = asked.take("strategy");
-    asked.only(&headers, &[Format::Json])?;
+    asked.format(&headers, &[Format::Json])?;
+    asked.nothing_else(&["format", "strategy"])?;
     let body = body(request, MAX_BODY_BYTES, "say it in fewer words").await?;
     let mut wanted: Wanted = if body.is_empty() {
         Wanted::default()
@@ -192,7 +193,13 @@ async fn read(
     })
 }
 
-async fn cancel(State(desk): Shared, Path(id): Path<String>, Extension(Base(base)): Extension<Base>) -> Answered {
+async fn cancel(
+    State(desk): Shared,
+    Path(id): Path<String>,
+    Extension(Base(base)): Extension<Base>,
+    uri: Uri,
+) -> Answered {
+    Asked::of(&uri)?.nothing_else(&[])?;
     desk.lens.investigations.cancel(&id).map_err(|refusal| refused(&refusal, &base))?;
     Ok(StatusCode::ACCEPTED.into_response())
 }

@@ -109,7 +109,7 @@ async fn start(State(desk): Shared, uri: Uri, headers: HeaderMap) -> Answered {
     let mut asked = Asked::of(&uri)?;
     asked.format(&headers, &[Format::Json])?;
     let seconds = asked.take("seconds");
-    asked.nothing_else(&["seconds"])?;
+    asked.nothing_else(&["format", "seconds"])?;
     let seconds = seconds.map_or(Ok(DEFAULT_SECONDS), |seconds| parse(&seconds, MAX_SAMPLING_SECONDS))?;
     work(&desk, &desk.lens.sandbox, move |desk, _| desk.lens.heap.sample(Duration::from_secs(seconds)).map(Held::keep))
         .await??;

@@ -52,8 +52,8 @@ pub(super) fn router(desk: Arc<Desk>) -> Router {
         .route("/capture", get(capture))
         .route("/tasks", get(tasks))
         .route("/metrics", get(metrics))
-        .route("/assets/lens.css", get(|| asset("text/css", include_str!("assets/lens.css"))))
-        .route("/assets/lens.js", get(|| asset("text/javascript", include_str!("assets/lens.js"))))
+        .route("/assets/lens.css", get(|uri| asset(uri, "text/css", include_str!("assets/lens.css"))))
+        .route("/assets/lens.js", get(|uri| asset(uri, "text/javascript", include_str!("assets/lens.js"))))
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method)
         .with_state(desk)
@@ -216,7 +216,7 @@ async fn series(State(desk): Shared, Extension(Base(base)): Extension<Base>, uri
     let format = asked.format(&headers, PAGE)?;
     let name = asked.take("name");
     let last = asked.take("last");
-    asked.nothing_else(&["name", "last"])?;
+    asked.nothing_else(&["format", "last", "name"])?;
     let capture = desk.lens.capture();
     let Some(name) = name else {
         let list = capture.history().list();
@@ -267,8 +267,9 @@ async fn metrics(State(desk): Shared, uri: Uri) -> Answered {
     Ok(([(header::CONTENT_TYPE, prometheus::MEDIA_TYPE)], text).into_response())
 }
 
-async fn asset(media_type: &'static str, text: &'static str) -> Response<Body> {
-    ([(header::CONTENT_TYPE, media_type)], text).into_response()
+async fn asset(uri: Uri, media_type: &'static str, text: &'static str) -> Answered {
+    Asked::of(&uri)?.nothing_else(&[])?;
+    Ok(([(header::CONTENT_TYPE, media_type)], text).into_response())
 }
 
 async fn unknown(uri: Uri) -> Problem {
@@ -388,12 +389,17 @@ impl Asked {
         Some(self.others.remove(at).1)
     }
 
+    /// Refuses what is none of the `known` arguments, which are all that the route takes.
     pub(super) fn nothing_else(self, known: &[&str]) -> Result<(), Problem> {
-        let Some((name, _)) = self.others.into_iter().next() else { return Ok(()) };
+        let format = self.format.filter(|_| !known.contains(&"format")).map(|_| "format".to_owned());
+        let Some(name) = format.or_else(|| self.others.into_iter().next().map(|(name, _)| name)) else { return Ok(()) };
         let nearest = lens_core::error::nearest(&name, known.iter().copied());
-        Err(Problem::new(StatusCode::BAD_REQUEST, "argument", format!("this route has no argument `{name}`"))
-            .with("argument", name)
-            .with("nearest", nearest))
+        let takes = match known {
+            [] => "none".to_owned(),
+            known => known.iter().map(|known| format!("`{known}`")).collect::<Vec<_>>().join(", "),
+        };
+        let detail = format!("this route has no argument `{name}`; it takes {takes}");
+        Err(Problem::new(StatusCode::BAD_REQUEST, "argument", detail).with("argument", name).with("nearest", nearest))
     }
 }
 

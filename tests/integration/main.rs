@@ -2,10 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod arguments;
 mod ask;
 mod capture;
+mod consent;
 mod console;
 mod custom_skill;
+mod ends;
 mod findings;
 mod http;
 mod manifest;
