@@ -127,7 +127,8 @@ impl Console {
         self.inner.enable()
     }
 
-    /// Records nothing new from now on. What was recorded and still lives costs as much as before until it ends.
+    /// Records nothing new from now on. What was recorded and still lives costs as much as before until it ends, and its
+    /// wakes and wakers are not counted until [`enable`](Self::enable).
     pub fn disable(&self) {
         self.inner.disable();
     }

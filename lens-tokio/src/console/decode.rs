@@ -27,8 +27,9 @@ use super::state::{Activity, Missing, Operation, Resource, State, Task, TaskKind
 /// Attributes that are known to be wrong: a lock's are told after the next one has it, and a oneshot's last one never is.
 pub(super) const WRONG: [&str; 4] = ["locked", "write_locked", "current_readers", "value_received"];
 
-/// A server's state. `None` if the message is no whole state: it lacks a part.
-pub(super) fn state(update: &Update) -> Option<State> {
+/// A server's state, of which what began before `gap_end` was not seen all the time. `None` if the message is no whole
+/// state: it lacks a part.
+pub(super) fn state(update: &Update, gap_end: Option<SystemTime>) -> Option<State> {
     let now = instant(update.now.as_ref())?;
     let of_tasks = update.task_update.as_ref()?;
     let of_resources = update.resource_update.as_ref()?;
@@ -42,7 +43,7 @@ pub(super) fn state(update: &Update) -> Option<State> {
     };
     for new in &of_tasks.new_tasks {
         if let Some(stats) = number(new.id.as_ref()).and_then(|id| of_tasks.stats_update.get(&id)) {
-            state.tasks.extend(task(new, stats, now));
+            state.tasks.extend(task(new, stats, now, gap_end));
         }
     }
     for new in &of_resources.new_resources {
@@ -63,7 +64,7 @@ pub(super) fn state(update: &Update) -> Option<State> {
     Some(state)
 }
 
-fn task(new: &tasks::Task, stats: &tasks::Stats, now: SystemTime) -> Option<Task> {
+fn task(new: &tasks::Task, stats: &tasks::Stats, now: SystemTime, gap_end: Option<SystemTime>) -> Option<Task> {
     let polls = stats.poll_stats.as_ref()?;
     let fields = fields(new.fields.iter());
     let number_of = |name: &str| fields.get(name).and_then(|text| text.parse::<u64>().ok());
@@ -74,6 +75,7 @@ fn task(new: &tasks::Task, stats: &tasks::Stats, now: SystemTime) -> Option<Task
         Some("block_on") => TaskKind::BlockOn,
         _ => TaskKind::Other,
     };
+    let created = instant(stats.created_at.as_ref())?;
     let ended = instant(stats.dropped_at.as_ref());
     let (begun, done) = (instant(polls.last_poll_started.as_ref()), instant(polls.last_poll_ended.as_ref()));
     let woken = instant(stats.last_wake.as_ref());
@@ -95,7 +97,7 @@ fn task(new: &tasks::Task, stats: &tasks::Stats, now: SystemTime) -> Option<Task
         place: new.location.as_ref().and_then(shown),
         is_internal: new.location.as_ref().is_some_and(is_tokio),
         activity,
-        age_ms: millis(between(instant(stats.created_at.as_ref())?, until)),
+        age_ms: millis(between(created, until)),
         busy_ms: millis(span(polls.busy_time.as_ref()) + running_for),
         scheduled_ms: (kind != TaskKind::BlockOn).then(|| millis(span(stats.scheduled_time.as_ref()))),
         polls: polls.polls.saturating_sub(u64::from(ended.is_some())),
@@ -107,6 +109,7 @@ fn task(new: &tasks::Task, stats: &tasks::Stats, now: SystemTime) -> Option<Task
         is_woken,
         future_bytes: number_of("size.bytes"),
         boxed_from_bytes: number_of("original_size.bytes"),
+        has_gap: gap_end.is_some_and(|end| created < end),
     })
 }
 

@@ -3,7 +3,8 @@
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Instant, SystemTime};
 
 use console_subscriber::{ConsoleLayer, Server};
 use lens_core::threads;
@@ -56,7 +57,21 @@ pub(super) struct Link {
     pub(super) is_foreign: AtomicBool,
     /// Whether anything of the service was seen.
     pub(super) has_seen_others: AtomicBool,
+    gap: Mutex<Gap>,
+    /// When the layer was made, by both clocks.
+    made_at: OnceLock<(Instant, SystemTime)>,
     dispatch: Mutex<Option<WeakDispatch>>,
+}
+
+/// When the layer was switched off and on again: of tasks that were there, wakes and wakers were missed.
+#[derive(Clone, Copy, Debug)]
+enum Gap {
+    /// It never was.
+    None,
+    /// It is off.
+    Open,
+    /// The last time ended then.
+    Until(Instant),
 }
 
 impl Link {
@@ -72,6 +87,8 @@ impl Link {
             refused: AtomicU32::new(0),
             is_foreign: AtomicBool::new(false),
             has_seen_others: AtomicBool::new(false),
+            gap: Mutex::new(Gap::None),
+            made_at: OnceLock::new(),
             dispatch: Mutex::new(None),
         })
     }
@@ -90,8 +107,47 @@ impl Link {
         self.dispatch.lock().unwrap_or_else(PoisonError::into_inner).as_ref()?.upgrade()
     }
 
+    /// Records from now on.
+    pub(super) fn switch_on(&self) {
+        // Held until all is done, so that nobody switches it the other way meanwhile.
+        let mut gap = self.gap();
+        if self.is_on.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        self.ask_again();
+        if matches!(*gap, Gap::Open) {
+            *gap = Gap::Until(Instant::now());
+        }
+    }
+
+    /// Records nothing new from now on.
+    pub(super) fn switch_off(&self) {
+        let mut gap = self.gap();
+        if self.is_on.swap(false, Ordering::SeqCst) {
+            *gap = Gap::Open;
+            self.ask_again();
+        }
+    }
+
+    fn gap(&self) -> MutexGuard<'_, Gap> {
+        self.gap.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// When the last gap ended, by the server's clock; `None` if there was none.
+    pub(super) fn gap_end(&self) -> Option<SystemTime> {
+        match *self.gap() {
+            Gap::None => None,
+            Gap::Open => Some(SystemTime::now()),
+            Gap::Until(end) => {
+                // The server takes the time as this does: what has passed since the layer was made.
+                let (made, at) = *self.made_at.get()?;
+                Some(at + end.saturating_duration_since(made))
+            }
+        }
+    }
+
     /// Has every callsite ask its filters again.
-    pub(super) fn ask_again(&self) {
+    fn ask_again(&self) {
         // The calling thread may have another default; with a single registry, tracing asks the thread's default.
         match self.dispatch() {
             Some(dispatch) => {
@@ -113,6 +169,8 @@ where
     }
     let inner = is_first.then(|| {
         let (inner, server) = server::layer();
+        // It is made once.
+        let _ = link.made_at.set((Instant::now(), SystemTime::now()));
         *link.server.lock().unwrap_or_else(PoisonError::into_inner) = Some(server);
         inner
     });

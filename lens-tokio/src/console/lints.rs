@@ -45,6 +45,7 @@ impl Lint {
                 is_polled_by_a_scheduler
                     && task.activity == Activity::Idle
                     && task.polls > 0
+                    && !task.has_gap
                     && task.waker_clones == task.waker_drops
             }
             Self::NeverYielded => {

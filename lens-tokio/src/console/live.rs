@@ -35,16 +35,12 @@ impl Inner {
 
     pub(super) fn enable(&self) -> Reading<()> {
         self.0.start()?;
-        if !self.0.is_on.swap(true, Ordering::SeqCst) {
-            self.0.ask_again();
-        }
+        self.0.switch_on();
         self.0.check()
     }
 
     pub(super) fn disable(&self) {
-        if self.0.is_on.swap(false, Ordering::SeqCst) {
-            self.0.ask_again();
-        }
+        self.0.switch_off();
     }
 
     pub(super) fn check(&self) -> Reading<()> {

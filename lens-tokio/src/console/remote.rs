@@ -17,10 +17,16 @@ use super::{MAX_REMOTE_BYTES, REMOTE_DEADLINE};
 const GRACE: Duration = Duration::from_secs(1);
 
 /// Reads what a console server knows now: `console-subscriber` in another process, or the service's own in this one. The
-/// caller waits, for [`REMOTE_DEADLINE`] at most, and no more than [`MAX_REMOTE_BYTES`] are read.
+/// server has [`REMOTE_DEADLINE`] to answer; the caller waits a second longer at most, for the thread that asks. No more
+/// than [`MAX_REMOTE_BYTES`] are read.
 ///
-/// `address` is a host with a port (`"127.0.0.1:6669"`), or a URL that begins with `http://`. Whoever else watches that
-/// server does not get the polls of operations and the counts of lost events of the instant, which it tells only once.
+/// `address` is a host with a port (`"127.0.0.1:6669"`), or a URL that begins with `http://`.
+///
+/// # What it changes there
+///
+/// What every client does. Whoever else watches that server does not get the polls of operations and the counts of lost
+/// events of the instant, which it tells only once. And a server that knows more than its 4 MiB for a message halves its
+/// `retention`, for good, until it knows less, or `retention` is down to `publish_interval`.
 ///
 /// # Errors
 ///
@@ -44,7 +50,7 @@ pub fn read_server(address: &str) -> Reading<State> {
     let update = answered
         .recv_timeout(REMOTE_DEADLINE + GRACE)
         .map_err(|_| failed(address, "the thread that asks it has no answer in time"))??;
-    let mut state = decode::state(&update).ok_or_else(|| failed(address, "its answer lacks a part"))?;
+    let mut state = decode::state(&update, None).ok_or_else(|| failed(address, "its answer lacks a part"))?;
     state.address = Some(address.to_owned());
     Ok(state)
 }
@@ -53,15 +59,19 @@ async fn ask(url: &str) -> Reading<Update> {
     let refused = |status: &dyn std::fmt::Display| failed(url, status);
     let client = InstrumentClient::connect(url.to_owned()).await;
     let mut client = client.map_err(|error| refused(&with_cause(&error)))?.max_decoding_message_size(MAX_REMOTE_BYTES);
-    // Any request drains the server's queue, after it was handled: this one first, and it changes nothing there.
+    // Any request drains the server's queue, after it was handled: this one first, which does nothing else there.
     let drained = client.watch_state(StateRequest {}).await.map_err(|status| refused(&status))?;
     drained.into_inner().message().await.map_err(|status| refused(&status))?;
     let updates = client.watch_updates(InstrumentRequest {}).await.map_err(|status| refused(&status))?;
     let update = updates.into_inner().message().await.map_err(|status| refused(&status))?;
     let update = update.ok_or_else(|| failed(url, "it has ended"))?;
-    // Only the first message has all descriptions, and the server does not send it if it is too large.
+    // Only the first message has all descriptions. The server has halved its retention to the least before it leaves a
+    // message out, so a lower one would not help.
     if update.new_metadata.is_none() {
-        return Err(failed(url, "its state is larger than 4 MiB, and so it does not send it: lower its `retention`"));
+        return Err(failed(
+            url,
+            "its state was larger than 4 MiB, which it does not send; it has thrown away what had ended: ask again, and              if that fails, too, what lives there alone is too much for it",
+        ));
     }
     Ok(update)
 }

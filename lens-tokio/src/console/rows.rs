@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 
-use lens_core::{OrUnavailable, Unavailable};
+use lens_core::{OrUnavailable, Reading, Unavailable};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -95,12 +95,12 @@ pub struct TaskRow {
     pub idle_ms: Option<f64>,
     /// Polls.
     pub polls_total: u64,
-    /// Wakes.
+    /// Wakes, while the layer was switched on.
     pub wakes_total: u64,
     /// Those of them that came from its own poll; `yield_now` wakes after the poll, and is none.
     pub self_wakes_total: u64,
-    /// Wakers of it that exist.
-    pub wakers_count: u64,
+    /// Wakers of it that exist. Not known of a task that was there while the layer was switched off.
+    pub wakers_count: OrUnavailable<u64>,
     /// Wakers that were cloned.
     pub waker_clones_total: u64,
     /// Wakers that were dropped, or used up by a wake.
@@ -131,7 +131,7 @@ impl TaskRow {
             polls_total: task.polls,
             wakes_total: task.wakes,
             self_wakes_total: task.self_wakes,
-            wakers_count: wakers(task),
+            wakers_count: wakers(task).into(),
             waker_clones_total: task.waker_clones,
             waker_drops_total: task.waker_drops,
             last_wake_ms: task.last_wake_ms,
@@ -142,8 +142,12 @@ impl TaskRow {
     }
 }
 
-fn wakers(task: &Task) -> u64 {
-    task.waker_clones.saturating_sub(task.waker_drops)
+fn wakers(task: &Task) -> Reading<u64> {
+    if task.has_gap {
+        let how = "keep the console's layer switched on: this task was there while it was off".into();
+        return Err(Unavailable::NotEnabled { how });
+    }
+    Ok(task.waker_clones.saturating_sub(task.waker_drops))
 }
 
 /// The tasks with the most of something.
@@ -163,7 +167,7 @@ pub(super) fn tasks(state: &State, arguments: &Tasks) -> Vec<TaskRow> {
         By::Polls => Reverse(row.polls_total),
         By::Wakes => Reverse(row.wakes_total),
         By::SelfWakes => Reverse(row.self_wakes_total),
-        By::Wakers => Reverse(row.wakers_count),
+        By::Wakers => Reverse(row.wakers_count.0.as_ref().copied().unwrap_or_default()),
         By::FutureBytes => Reverse(row.future_bytes.unwrap_or_default()),
     });
     rows.truncate(count(arguments.limit));

@@ -78,7 +78,8 @@ impl Link {
             Err(RecvTimeoutError::Disconnected) => return Err(ended()),
             Err(RecvTimeoutError::Timeout) => return Err(too_late()),
         };
-        let mut state = decode::state(&update).ok_or_else(|| Unavailable::failed("the snapshot lacks a part"))?;
+        let mut state =
+            decode::state(&update, self.gap_end()).ok_or_else(|| Unavailable::failed("the snapshot lacks a part"))?;
         let lost = self.lost.fetch_add(state.missing.events, Ordering::Relaxed) + state.missing.events;
         state.missing = Missing {
             tasks: Some(self.budget.tasks.refused()),

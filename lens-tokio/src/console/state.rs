@@ -76,6 +76,10 @@ pub struct Task {
     pub future_bytes: Option<u64>,
     /// The size that the future had before tokio put it in a box.
     pub boxed_from_bytes: Option<u64>,
+    /// Whether it was there while the layer was switched off: its wakes and wakers of that time are not counted. Not known
+    /// of another process, whose layer cannot be switched off.
+    #[serde(default)]
+    pub has_gap: bool,
 }
 
 /// How a task was spawned.
