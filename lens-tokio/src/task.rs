@@ -61,7 +61,7 @@ impl Named {
     ///
     /// # Panics
     ///
-    /// There is none.
+    /// There is no current runtime.
     #[track_caller]
     pub fn spawn<F>(self, future: F) -> JoinHandle<F::Output>
     where

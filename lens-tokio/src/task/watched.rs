@@ -203,13 +203,49 @@ impl Watches {
 
     /// What the watches take.
     pub(crate) fn store(&self) -> Store {
+        // A table keeps its room when what was in it has gone: of 8 places it uses 7, and each takes a byte more.
+        let place = size_of::<(u64, Arc<Watch>)>() + 1;
+        let room = |shard: &Mutex<Shard>| {
+            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            shard.as_ref().map_or(0, HashMap::capacity).div_ceil(7) * 8 * place
+        };
+        let tables: usize = self.shards.iter().map(room).sum();
         let len = self.len.load(Ordering::Relaxed);
+        let watch = size_of::<Watch>() + 2 * size_of::<usize>();
         Store {
             name: "handles of watched tasks".into(),
             len_count: len as u64,
             cap_count: MAX_WATCHED as u64,
-            memory_bytes: (len * (size_of::<Watch>() + 4 * size_of::<usize>()) + size_of_val(self)) as u64,
+            memory_bytes: (len * watch + tables + size_of_val(self)) as u64,
             dropped_total: self.refused.load(Ordering::Relaxed),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_room_of_a_peak_is_told_after_it() {
+        const PEAK: u64 = 10_000;
+        let watches = Watches::new();
+        let watch = || {
+            let (watching, NewWatch(watch)) = watching(std::future::pending::<()>(), 0);
+            // The test's tasks end by hand, in a table of their own.
+            std::mem::forget(watching);
+            watch
+        };
+        let empty = watches.store().memory_bytes;
+        (1..=PEAK).for_each(|task| watches.add(task, &watch()));
+        let full = watches.store();
+        let entries = PEAK * size_of::<(u64, Arc<Watch>)>() as u64;
+        assert_eq!(full.len_count, PEAK);
+        assert!(full.memory_bytes >= empty + entries + PEAK * size_of::<Watch>() as u64, "{full:?}");
+        (1..=PEAK).for_each(|task| watches.remove(task));
+        let after = watches.store();
+        assert_eq!(after.len_count, 0);
+        assert!(after.memory_bytes >= empty + entries, "tables do not shrink: {after:?}");
+        assert!(after.memory_bytes < full.memory_bytes, "{after:?}");
     }
 }
