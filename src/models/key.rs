@@ -1,12 +1,18 @@
 //! Where a provider's key comes from. Separate because a key must not be seen, and this is all that touches it.
 
 use std::fmt;
+use std::fs::File;
 use std::future::Future;
-use std::path::PathBuf;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::Semaphore;
+
+/// The part of a key's file that is read.
+const MAX_FILE_BYTES: u64 = 64 << 10;
 
 type Giving = Pin<Box<dyn Future<Output = Result<SecretString, String>> + Send>>;
 
@@ -18,7 +24,11 @@ pub struct Key(Source);
 enum Source {
     Value(SecretString),
     Variable(String),
-    File(PathBuf),
+    File {
+        path: PathBuf,
+        /// Held by whoever reads it: a file system that hangs costs one thread, not one for each call.
+        place: Arc<Semaphore>,
+    },
     Function(Arc<dyn Fn() -> Giving + Send + Sync>),
 }
 
@@ -35,10 +45,11 @@ impl Key {
         Self(Source::Variable(name.into()))
     }
 
-    /// The first line of a file, read at each call, so that something else can renew it.
+    /// The first line of a file, read when the settings are built, and again at each call, so that something else can renew
+    /// it: on a thread for what blocks, so that a file system that hangs costs the call and nothing else.
     #[must_use]
     pub fn file(path: impl Into<PathBuf>) -> Self {
-        Self(Source::File(path.into()))
+        Self(Source::File { path: path.into(), place: Arc::new(Semaphore::new(1)) })
     }
 
     /// What `give` gives, asked at each call on lens's own thread: for access tokens that expire. An error is told as
@@ -64,7 +75,7 @@ impl Key {
             Source::Value(value) if !is_sendable(value.expose_secret()) => {
                 Err("the key is empty or has letters that cannot be sent in a header".to_owned())
             }
-            Source::File(_) => key.read_file().map(|_| key),
+            Source::File { path, .. } => read_file(path).map(|_| key),
             _ => Ok(key),
         }
     }
@@ -74,7 +85,16 @@ impl Key {
         let secret = match &self.0 {
             Source::Value(value) => return Ok(value.clone()),
             Source::Variable(name) => return Err(format!("the environment variable {name} was not read")),
-            Source::File(_) => self.read_file()?,
+            Source::File { path, place } => {
+                let ended = |_| "lens has stopped".to_owned();
+                let place = Arc::clone(place).acquire_owned().await.map_err(ended)?;
+                let path = path.clone();
+                let reading = tokio::task::spawn_blocking(move || {
+                    let _place = place;
+                    read_file(&path)
+                });
+                reading.await.map_err(|_| "the thread that reads its file has ended".to_owned())??
+            }
             Source::Function(give) => give().await?,
         };
         match is_sendable(secret.expose_secret()) {
@@ -82,16 +102,19 @@ impl Key {
             false => Err("the key is empty or has letters that cannot be sent in a header".to_owned()),
         }
     }
+}
 
-    fn read_file(&self) -> Result<SecretString, String> {
-        let Source::File(path) = &self.0 else { return Err("it is in no file".to_owned()) };
-        let shown = path.display();
-        let text = std::fs::read_to_string(path).map_err(|error| format!("the key's file {shown}: {error}"))?;
-        let line = text.lines().next().unwrap_or_default().trim();
-        match is_sendable(line) {
-            true => Ok(SecretString::from(line)),
-            false => Err(format!("the first line of the key's file {shown} is no key")),
-        }
+/// The key in a file; the calling thread waits.
+fn read_file(path: &Path) -> Result<SecretString, String> {
+    let shown = path.display();
+    let mut text = String::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_FILE_BYTES).read_to_string(&mut text))
+        .map_err(|error| format!("the key's file {shown}: {error}"))?;
+    let line = text.lines().next().unwrap_or_default().trim();
+    match is_sendable(line) {
+        true => Ok(SecretString::from(line)),
+        false => Err(format!("the first line of the key's file {shown} is no key")),
     }
 }
 
@@ -104,7 +127,7 @@ impl fmt::Debug for Key {
         match &self.0 {
             Source::Value(_) => f.write_str("Key([redacted])"),
             Source::Variable(name) => write!(f, "Key(${name})"),
-            Source::File(path) => write!(f, "Key({})", path.display()),
+            Source::File { path, .. } => write!(f, "Key({})", path.display()),
             Source::Function(_) => f.write_str("Key(function)"),
         }
     }

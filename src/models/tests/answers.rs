@@ -248,3 +248,30 @@ fn a_function_gives_keys_and_says_why_not() {
     assert_eq!(error.class, ErrorClass::Unauthorized);
     assert!(error.message.ends_with("there is no key: the metadata server is away"), "{error}");
 }
+
+/// A file that no read of comes back from: a pipe that nobody writes to.
+#[cfg(unix)]
+#[test]
+fn a_keys_file_that_hangs_costs_the_call_and_not_the_runtime() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("key");
+    std::fs::write(&path, "first-key\n").unwrap();
+    let server = Server::start(vec![said("x")]);
+    let given = server.client("only").key_from(Key::file(&path)).timeout(Duration::from_millis(200));
+    let models = Settings::new().client(given).build().unwrap();
+    std::fs::remove_file(&path).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let asked = std::time::Instant::now();
+    for _ in 0..3 {
+        let error = runtime.block_on(models.answer(&prompt())).unwrap_err();
+        assert_eq!(error.class, ErrorClass::Timeout, "{error}");
+    }
+    assert!(asked.elapsed() < Duration::from_secs(20), "{:?}", asked.elapsed());
+    // Lets who still reads it go on.
+    std::fs::write(&path, "second-key\n").unwrap();
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(&path, "third-key\n").unwrap();
+    runtime.block_on(models.answer(&prompt())).unwrap();
+    assert!(server.requests.recv().unwrap().contains("authorization: Bearer third-key\r\n"));
+}
