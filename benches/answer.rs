@@ -15,6 +15,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let lens = lens::Builder::new().address(([127, 0, 0, 1], 0)).start()?;
     let address = lens.address().ok_or("lens listens")?;
 
+    if std::env::args().any(|argument| argument == "tasks") {
+        // For a profiler.
+        return over_many_tasks(&runtime, address);
+    }
     println!("{:<44} {:>10} {:>10}", "", "median ms", "max ms");
     let trivial = request("POST", "/query", "1 + 1");
     let workers = request("POST", "/query", "[w.state for w in runtime.workers()]");

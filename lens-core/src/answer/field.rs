@@ -319,7 +319,7 @@ impl Serializer for Scalar {
         serialize_u8: u8 => |value| Cell::Int(value.into());
         serialize_u16: u16 => |value| Cell::Int(value.into());
         serialize_u32: u32 => |value| Cell::Int(value.into());
-        serialize_u64: u64 => |value| i64::try_from(value).map_or(Cell::UInt(value), Cell::Int);
+        serialize_u64: u64 => Cell::from;
         serialize_f32: f32 => |value| Cell::Float(value.into());
         serialize_f64: f64 => Cell::Float;
         serialize_char: char => |value| Cell::Text(value.into());

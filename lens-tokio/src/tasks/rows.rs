@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use lens_core::{OrUnavailable, Reading, Unavailable};
+use lens_core::{Cell, OrUnavailable, Reading, Unavailable};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,7 @@ use crate::table::entry::Row;
 use crate::table::stats::{FIRST_POLL_BITS, POLL_BUCKETS};
 use crate::task::KnownHandle;
 
-use super::state::{Reader, Site, TasksState};
+use super::state::{Reader, Site, Tasks, TasksState};
 
 /// A live task.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
@@ -269,6 +269,27 @@ impl<'a> TaskRow<'a> {
         let owned = |text: Option<Cow<'a, str>>| text.map(|text| Cow::Owned(text.into_owned()));
         TaskRow { place: owned(self.place), name: owned(self.name), runtime: owned(self.runtime), ..self }
     }
+}
+
+/// One of the fields that many tasks are filtered by, as the task's row has it.
+pub(crate) fn cell(tasks: &Tasks, task: &Row, field: &str) -> Option<Cell> {
+    let since = || tasks.running_since(task.id);
+    let until_now = |from: u64| Cell::Float(millis(tasks.at_ms.saturating_sub(from)));
+    Some(match field {
+        "id" => task.id.into(),
+        "place" => match tasks.place(task.origin).and_then(|place| place.place.clone()) {
+            Some(place) => Cell::Text(place),
+            None => Cell::Null,
+        },
+        "state" => Cell::Text(if since().is_some() { "running" } else { "idle" }.to_owned()),
+        "running_ms" => since().map_or(Cell::Null, until_now),
+        "age_ms" => until_now(task.origin.spawned_ms()),
+        "idle_ms" if since().is_some() => Cell::Null,
+        "idle_ms" => until_now(task.last_poll_ms),
+        "polls_total" => task.polls.into(),
+        "busy_ms" => Cell::Float(nanos(task.busy_ns)),
+        _ => return None,
+    })
 }
 
 impl EndRow {

@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use lens_core::{Reading, Rows};
+use lens_core::{Cell, Reading, Rows};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::instrument::{BUILDERS, bytes};
@@ -23,7 +23,7 @@ use super::awaiting::Asked;
 use super::copied::Copied;
 use super::place::{is_lens, place};
 use super::rates::Samples;
-use super::rows::TaskRow;
+use super::rows::{self, TaskRow};
 
 /// All tasks, and what was counted at each spawn site. Strings are kept once a site, not once a task.
 #[derive(Debug, Serialize, Deserialize)]
@@ -215,6 +215,10 @@ impl Rows for TaskList {
         Some(TaskRow::of(reader, &self.tasks.get(*self.at.get(at)?)?))
     }
 
+    fn quick_cell(&self, at: usize, field: &str) -> Option<Cell> {
+        rows::cell(&self.tasks, &self.tasks.get(*self.at.get(at)?)?, field)
+    }
+
     fn row_bytes(&self) -> usize {
         size_of::<u32>()
     }
@@ -374,4 +378,46 @@ fn add_buckets(sum: &mut Vec<u64>, buckets: &[u64]) {
         sum.resize(used, 0);
     }
     sum.iter_mut().zip(buckets).for_each(|(sum, count)| *sum += count);
+}
+
+#[cfg(test)]
+mod tests {
+    use lens_core::{Answer, Unavailable};
+
+    use super::*;
+
+    #[test]
+    fn each_field_that_is_read_alone_is_the_rows_own() {
+        let mut rows = Copied::default();
+        for id in [3, 4, u64::MAX] {
+            rows.push(&Row {
+                id,
+                parent: id - 3,
+                origin: Origin::from_bits(id << 40),
+                polls: 5 + id % 7,
+                last_poll_ms: 11_000,
+                busy_ns: 17_500_000,
+                longest_ns: 1e6,
+                allocated_bytes: 9,
+                freed_bytes: 8,
+            });
+        }
+        let running = vec![Running { task: 4, started_ms: 11_500 }];
+        let places = vec![Place { place: Some("src/a.rs:7:5".to_owned()), name: None, is_lens: false }];
+        let tasks = Tasks { at_ms: 12_000, rows, running, ended: Vec::new(), places, handles: Vec::new() };
+        let bytes = Err(Unavailable::NeedsTokioUnstable);
+        let list = TaskList { tasks: Arc::new(tasks), runtimes: Vec::new(), bytes, at: vec![2, 0, 1] };
+        let mut quick = 0;
+        for at in 0..list.count() {
+            let Answer::Rows(whole) = Answer::rows(vec![list.row(at).unwrap().into_owned()]) else { panic!("rows") };
+            for field in whole.fields(0) {
+                if let Some(cell) = list.quick_cell(at, field) {
+                    quick += 1;
+                    assert_eq!(Some(cell), whole.cell(0, field), "{field} of {at}");
+                }
+            }
+        }
+        assert_eq!(quick, 3 * 8);
+        assert_eq!((list.quick_cell(0, "no_field"), list.quick_cell(3, "id")), (None, None));
+    }
 }

@@ -25,7 +25,7 @@ pub(super) const MOST_ARGUMENTS: usize = 256;
 /// `value.name`.
 #[inline]
 pub(super) fn attribute<'v>(value: Value<'v>, name: &str, hand: Hand<'_, 'v>) -> Checked<Value<'v>> {
-    if let Some(row) = value.downcast_ref::<Row>() {
+    if let Some(row) = value.downcast_ref::<Row<'v>>() {
         return row.field(name, hand.heap).ok_or_else(|| methods::no_attribute("a row", name, &row.fields()).into());
     }
     other_attribute(value, name, hand)?.ok_or_else(|| no_attribute(value, name))
@@ -51,7 +51,7 @@ fn other_attribute<'v>(value: Value<'v>, name: &str, hand: Hand<'_, 'v>) -> Chec
 
 /// Whether `value` has a field or method `name`.
 pub(super) fn has_attribute<'v>(value: Value<'v>, name: &str, hand: Hand<'_, 'v>) -> Checked<bool> {
-    if let Some(row) = value.downcast_ref::<Row>() {
+    if let Some(row) = value.downcast_ref::<Row<'v>>() {
         return Ok(row.fields().contains(&name));
     }
     known(value)?;

@@ -26,7 +26,7 @@ pub(super) enum Form<'v> {
     Struct(StructRef<'v>),
     Set,
     Range,
-    Row(&'v Row),
+    Row(&'v Row<'v>),
     Unavailable(&'v Unavailable),
     History(&'v History),
     Function,
@@ -60,7 +60,7 @@ impl<'v> Form<'v> {
         if let Some(list) = ListRef::from_value(value) {
             return Self::List(list);
         }
-        if let Some(row) = value.downcast_ref::<Row>() {
+        if let Some(row) = value.downcast_ref::<Row<'v>>() {
             return Self::Row(row);
         }
         if let Some(tuple) = TupleRef::from_value(value) {

@@ -179,11 +179,11 @@ pub(super) fn call<'v>(
             }
             meter.take(heap, rows.saturating_mul(table.row_bytes()))?;
             meter.reserve(heap, rows.saturating_mul(ROW_BYTES))?;
-            Ok(value::rows(&table, heap))
+            Ok(value::rows(table, heap))
         }
         Answer::Record(table) => {
             meter.take(heap, table.row_bytes())?;
-            Ok(heap.alloc(value::Row { table, index: 0 }))
+            Ok(value::row(table, heap))
         }
         Answer::Value(json) => Ok(value::from_json(&json, heap)),
     }

@@ -8,7 +8,6 @@ use starlark::values::{Heap, Value};
 use super::fault::{Checked, Fault};
 use super::form::Form;
 use super::meter::Meter;
-use crate::answer::Cell;
 
 /// `value` as `str` shows it: a text as it is, everything else as `repr` does.
 pub(super) fn plain<'v>(value: Value<'v>, meter: &Meter, heap: &'v Heap) -> Checked<String> {
@@ -174,13 +173,11 @@ impl<'v> Show<'_, 'v> {
                 }
             }
             Form::Row(row) => {
-                for (index, name) in row.table.fields(row.index).into_iter().enumerate() {
+                for (index, name) in row.fields().into_iter().enumerate() {
                     self.push(if index == 0 { "" } else { ", " })?;
                     self.push(name)?;
                     self.push("=")?;
-                    let cell = row.table.cell(row.index, name).unwrap_or(Cell::Null);
-                    let value = super::value::from_cell(cell, self.heap);
-                    self.value(value)?;
+                    self.value(row.field(name, self.heap).unwrap_or_else(Value::new_none))?;
                 }
             }
             _ => self.items(value.iterate(self.heap)?)?,

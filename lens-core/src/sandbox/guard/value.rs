@@ -13,7 +13,7 @@ use starlark::collections::SmallMap;
 use starlark::starlark_simple_value;
 use starlark::values::dict::Dict;
 use starlark::values::list::AllocList;
-use starlark::values::{Heap, NoSerialize, StarlarkValue, Value, starlark_value};
+use starlark::values::{Heap, NoSerialize, StarlarkValue, Trace, Value, ValueLike, starlark_value};
 
 use super::fault::{Checked, Fault};
 use super::form::ENTRY_BYTES;
@@ -24,48 +24,65 @@ use crate::sandbox::error::QueryErrorKind;
 /// The bytes that an integer beyond 32 bits takes outside of the interpreter's heap, besides its digits.
 pub(super) const WIDE_INT_BYTES: usize = 48;
 
-/// One row of a function's answer, read field by field when the script asks for one.
+/// The rows of one answer. Scripts see single ones, each of which refers to it: a hundred thousand count no references, and
+/// nothing is to be dropped for them.
 #[derive(ProvidesStaticType, NoSerialize, Allocative)]
-pub(super) struct Row {
-    #[allocative(skip)]
-    pub(super) table: Arc<dyn Table>,
-    pub(super) index: usize,
+struct Whole(#[allocative(skip)] Arc<dyn Table>);
+
+starlark_simple_value!(Whole);
+
+impl fmt::Debug for Whole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Whole").field(&self.0.len()).finish()
+    }
 }
 
-starlark_simple_value!(Row);
+impl fmt::Display for Whole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<rows>")
+    }
+}
 
-impl Row {
+#[starlark_value(type = "rows")]
+impl<'v> StarlarkValue<'v> for Whole {}
+
+/// One row of a function's answer, read field by field when the script asks for one.
+#[derive(Debug, ProvidesStaticType, NoSerialize, Allocative, Trace)]
+pub(super) struct Row<'v> {
+    whole: Value<'v>,
+    index: usize,
+}
+
+impl<'v> Row<'v> {
+    fn table(&self) -> Option<&'v Arc<dyn Table>> {
+        self.whole.downcast_ref::<Whole>().map(|whole| &whole.0)
+    }
+
     /// One of its fields.
     #[inline]
-    pub(super) fn field<'v>(&self, name: &str, heap: &'v Heap) -> Option<Value<'v>> {
-        self.table.cell(self.index, name).map(|cell| from_cell(cell, heap))
+    pub(super) fn field(&self, name: &str, heap: &'v Heap) -> Option<Value<'v>> {
+        self.table()?.cell(self.index, name).map(|cell| from_cell(cell, heap))
     }
 
     /// The names of its fields.
     pub(super) fn fields(&self) -> Vec<&'static str> {
-        self.table.fields(self.index)
+        self.table().map(|table| table.fields(self.index)).unwrap_or_default()
     }
 
     /// The row as JSON.
     pub(super) fn to_json(&self) -> Json {
-        self.table.to_json(self.index)
+        self.table().map_or(Json::Null, |table| table.to_json(self.index))
     }
 }
 
-impl fmt::Debug for Row {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Row").field("index", &self.index).finish_non_exhaustive()
-    }
-}
-
-impl fmt::Display for Row {
+impl fmt::Display for Row<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("<row>")
     }
 }
 
 #[starlark_value(type = "row")]
-impl<'v> StarlarkValue<'v> for Row {
+impl<'v> StarlarkValue<'v> for Row<'v> {
     fn get_attr(&self, name: &str, heap: &'v Heap) -> Option<Value<'v>> {
         self.field(name, heap)
     }
@@ -79,10 +96,11 @@ impl<'v> StarlarkValue<'v> for Row {
     }
 
     fn equals(&self, other: Value<'v>) -> Checked<bool> {
-        use starlark::values::ValueLike;
-        Ok(other.downcast_ref::<Self>().is_some_and(|row| {
-            self.index == row.index && std::ptr::addr_eq(Arc::as_ptr(&self.table), Arc::as_ptr(&row.table))
-        }))
+        let is_same = |row: &Row<'v>| match (self.table(), row.table()) {
+            (Some(one), Some(other)) => std::ptr::addr_eq(Arc::as_ptr(one), Arc::as_ptr(other)),
+            _ => false,
+        };
+        Ok(other.downcast_ref::<Row<'_>>().is_some_and(|row| self.index == row.index && is_same(row)))
     }
 }
 
@@ -99,7 +117,6 @@ starlark_simple_value!(Unavailable);
 impl Unavailable {
     /// Whether `value` is not known.
     pub(super) fn of<'v>(value: Value<'v>) -> Option<&'v Self> {
-        use starlark::values::ValueLike;
         value.downcast_ref::<Self>()
     }
 
@@ -142,8 +159,15 @@ impl<'v> StarlarkValue<'v> for Unavailable {
 }
 
 /// The rows of a table as a list.
-pub(super) fn rows<'v>(table: &Arc<dyn Table>, heap: &'v Heap) -> Value<'v> {
-    heap.alloc(AllocList((0..table.len()).map(|index| Row { table: Arc::clone(table), index })))
+pub(super) fn rows<'v>(table: Arc<dyn Table>, heap: &'v Heap) -> Value<'v> {
+    let count = table.len();
+    let whole = heap.alloc(Whole(table));
+    heap.alloc(AllocList((0..count).map(|index| heap.alloc_complex_no_freeze(Row { whole, index }))))
+}
+
+/// The one row of a table.
+pub(super) fn row<'v>(table: Arc<dyn Table>, heap: &'v Heap) -> Value<'v> {
+    heap.alloc_complex_no_freeze(Row { whole: heap.alloc(Whole(table)), index: 0 })
 }
 
 pub(super) fn from_cell<'v>(cell: Cell, heap: &'v Heap) -> Value<'v> {
