@@ -119,6 +119,7 @@ impl Investigator {
             checks: Arc::clone(checks),
             queries: queries.clone(),
             work: Sandbox::new(limits),
+            checking: Sandbox::new(Limits::default()),
             places: Arc::new(Semaphore::new(places)),
         };
         Self { settings: Arc::new(settings), service, process, events: Events::default() }
@@ -209,7 +210,7 @@ impl Investigator {
 
     /// Evaluates the checks, on a thread that may take its time.
     async fn check(&self, run: &Run, cancel: &Cancel) -> Report {
-        let mut examination = Examination::new(&self.service.work);
+        let mut examination = Examination::new(&self.service.checking);
         examination.deadline = CHECKS_DEADLINE.min(run.0.ledger.left());
         examination.cancel = cancel.clone();
         let reason = Some(run.reason()).filter(|reason| !reason.is_empty());

@@ -15,7 +15,7 @@ use crate::error::nearest;
 use crate::evidence::{
     Cause, Defect, EndedBy, Fact, Finding, MAX_FACTS, MAX_FINDINGS, NotChecked, Report, Stated, correlate,
 };
-use crate::sandbox::{QueryError, QueryErrorKind, Sandbox};
+use crate::sandbox::{Outcome, QueryError, QueryErrorKind, Sandbox};
 use crate::time::millis;
 
 /// How long all checks together may take. More lets many slow ones finish; less answers sooner with fewer.
@@ -146,24 +146,39 @@ impl Examination {
             }
             capture.state(name).map_err(|reason| Trouble::Missing(format!("`{name}` cannot be read: {reason}")))?;
         }
-        let outcome = loop {
-            match self.sandbox.run(&check.script, Arc::clone(capture)) {
-                // Somebody else examines too: wait for a place, as long as there is time.
-                Err(error) if error.kind == QueryErrorKind::Overloaded => {
-                    if started.elapsed() >= self.deadline || self.cancel.is_cancelled() {
-                        return Err(Trouble::Busy);
-                    }
+        let outcome = self.evaluate(started, || self.sandbox.run(&check.script, Arc::clone(capture)));
+        let stated = stated(outcome.map_err(trouble)?.value)?;
+        stated.into_iter().map(|stated| self.establish(check, stated, capture, started)).collect()
+    }
+
+    /// Evaluates as soon as there is a place, if that is in time: others may examine too.
+    fn evaluate(
+        &self,
+        started: Instant,
+        evaluate: impl Fn() -> Result<Outcome, QueryError>,
+    ) -> Result<Outcome, QueryError> {
+        loop {
+            match evaluate() {
+                Err(error) if error.kind == QueryErrorKind::Overloaded && !self.is_over(started) => {
                     std::thread::sleep(Duration::from_millis(5));
                 }
-                outcome => break outcome,
+                outcome => return outcome,
             }
-        };
-        let stated = stated(outcome.map_err(trouble)?.value)?;
-        stated.into_iter().map(|stated| self.establish(check, stated, capture)).collect()
+        }
+    }
+
+    fn is_over(&self, started: Instant) -> bool {
+        started.elapsed() >= self.deadline || self.cancel.is_cancelled()
     }
 
     /// The finding, if all that it states is true.
-    fn establish(&self, check: &Parsed, stated: Stated, capture: &Arc<Capture>) -> Result<Finding, Trouble> {
+    fn establish(
+        &self,
+        check: &Parsed,
+        stated: Stated,
+        capture: &Arc<Capture>,
+        started: Instant,
+    ) -> Result<Finding, Trouble> {
         if stated.facts.is_empty() || stated.facts.len() > MAX_FACTS {
             return Err(defect(format!("a finding has 1 to {MAX_FACTS} facts, not {}", stated.facts.len())));
         }
@@ -172,8 +187,14 @@ impl Examination {
             return Err(defect(format!("a remedy has 1 to {MAX_ADVICE_BYTES} bytes, and so has a hypothesis")));
         }
         let facts = stated.facts.iter().map(|stated| {
-            Fact::establish(&stated.text, &stated.expr, capture, &self.sandbox)
-                .map_err(|error| defect(error.to_string()))
+            let mut is_busy = false;
+            let evaluated = Fact::establish_by(&stated.text, &stated.expr, capture, || {
+                let outcome = self.evaluate(started, || self.sandbox.run(&stated.expr, Arc::clone(capture)));
+                is_busy = outcome.as_ref().is_err_and(|error| error.kind == QueryErrorKind::Overloaded);
+                outcome
+            });
+            // What could not be evaluated is not wrong.
+            evaluated.map_err(|error| if is_busy { Trouble::Busy } else { defect(error.to_string()) })
         });
         let facts = facts.collect::<Result<Vec<_>, _>>()?;
         Ok(Finding {
@@ -217,6 +238,7 @@ fn stated(value: Value) -> Result<Vec<Stated>, Trouble> {
 
 fn trouble(error: QueryError) -> Trouble {
     match error.kind {
+        QueryErrorKind::Overloaded => Trouble::Busy,
         QueryErrorKind::Unavailable => Trouble::Missing(error.message),
         // A series that was never recorded: what would record it is not there.
         QueryErrorKind::NotFound if error.message.starts_with("there is no series") => Trouble::Missing(error.message),

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{grounds, literals};
 use crate::capture::Capture;
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Outcome, QueryError, Sandbox};
 use crate::time::Timestamp;
 
 /// The longest sentence and the longest expression.
@@ -62,11 +62,21 @@ impl Fact {
     ///
     /// The expression cannot be evaluated, is not true, or does not bear out what the sentence says.
     pub fn establish(text: &str, expr: &str, capture: &Arc<Capture>, sandbox: &Sandbox) -> Result<Self, FalseFact> {
+        Self::establish_by(text, expr, capture, || sandbox.run(expr, Arc::clone(capture)))
+    }
+
+    /// The same, where `evaluate` evaluates the expression over the capture.
+    pub(crate) fn establish_by(
+        text: &str,
+        expr: &str,
+        capture: &Capture,
+        evaluate: impl FnOnce() -> Result<Outcome, QueryError>,
+    ) -> Result<Self, FalseFact> {
         let no = |why: String| FalseFact { text: clipped(text), expr: clipped(expr), why };
         if text.trim().is_empty() || text.len() > MAX_FACT_BYTES || expr.len() > MAX_FACT_BYTES {
             return Err(no(format!("a sentence and its expression have 1 to {MAX_FACT_BYTES} bytes each")));
         }
-        let outcome = sandbox.run(expr, Arc::clone(capture)).map_err(|error| no(error.message))?;
+        let outcome = evaluate().map_err(|error| no(error.message))?;
         if let Some(why) = falsity(&outcome.value) {
             return Err(no(why));
         }

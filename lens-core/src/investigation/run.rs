@@ -41,8 +41,11 @@ pub(super) struct Service {
     pub(super) checks: Arc<Checks>,
     /// Where scripts of models are evaluated.
     pub(super) queries: Sandbox,
-    /// Where checks and facts are evaluated and captures are taken.
+    /// Where examinations and facts are worked on and captures are taken.
     pub(super) work: Sandbox,
+    /// Where the scripts of checks are evaluated. Not in `work`, in which examinations could take every place and then wait
+    /// for one more.
+    pub(super) checking: Sandbox,
     /// As many as queries may run at once; whoever evaluates for a model holds one.
     pub(super) places: Arc<Semaphore>,
 }

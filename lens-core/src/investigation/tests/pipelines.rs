@@ -35,6 +35,22 @@ async fn the_pipeline_classifies_gathers_and_reports_on_top_of_the_checks() {
     assert_eq!((facts, wrong), (1, Vec::new()));
 }
 
+/// However many examine at once, each has its place in the end, and none loses what its checks found.
+#[tokio::test]
+async fn many_at_once_all_have_what_the_checks_found() {
+    let site = Arc::new(Site::new(Settings::default()));
+    let mut running = tokio::task::JoinSet::new();
+    for _ in 0..4 * crate::sandbox::DEFAULT_CONCURRENCY {
+        let site = Arc::clone(&site);
+        running.spawn(async move { site.run(Order::new("slow").strategy(Strategy::Checks)).await.report });
+    }
+    while let Some(report) = running.join_next().await {
+        let report = report.unwrap();
+        the_checks_are_in(&report);
+        assert_eq!((&report.ended_by, report.defects.len()), (&EndedBy::Completion, 0), "{report}");
+    }
+}
+
 #[tokio::test]
 async fn without_a_model_every_strategy_answers_what_the_checks_found() {
     for strategy in [Strategy::Pipeline, Strategy::AgentLoop] {
