@@ -59,7 +59,7 @@ pub use room::Room;
 pub use run::{MAX_SNAPSHOTS, MAX_STATED_FINDINGS, Run};
 pub use schedule::{FollowUp, MAX_CHAIN_DEPTH, MAX_DELAY, MAX_SCHEDULES, MIN_DELAY, Scheduled, Schedules};
 pub use settings::{Approach, Approaching, Order, Settings, Strategy};
-pub use spans::TARGET;
+pub use spans::{SPANS, TARGET};
 pub use talk::{CALL_DEADLINE, MAX_ANSWER_TOKENS, MAX_RETRIES, MAX_RETRY_DELAY, RETRY_DELAY, RETRY_FACTOR};
 pub use transcript::{Entry, MAX_TRANSCRIPT_BYTES, Step, Transcript};
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
 use super::conclude::StatedBy;
 use super::events::Event;
@@ -31,7 +31,7 @@ const MAX_ASIDES: usize = 4;
 
 pub(super) async fn investigate(run: &Run) -> Result<(), EndedBy> {
     let span = spans::agent(COORDINATOR, run.id());
-    Coordinator::new(run).work().instrument(span).await
+    Coordinator::new(run, span.clone()).work().instrument(span).await
 }
 
 /// The coordinator and who works for it. Dropping it ends them.
@@ -42,12 +42,14 @@ struct Coordinator<'a> {
     desks: BTreeMap<String, Desk>,
     started: usize,
     is_done: bool,
+    /// Whose spans are in the coordinator's: those that it starts outlive the action that starts them.
+    span: Span,
 }
 
 impl<'a> Coordinator<'a> {
-    fn new(run: &'a Run) -> Self {
+    fn new(run: &'a Run, span: Span) -> Self {
         let (operators, asides, desks) = (JoinSet::new(), JoinSet::new(), BTreeMap::new());
-        Self { run, operators, asides, desks, started: 0, is_done: false }
+        Self { run, operators, asides, desks, started: 0, is_done: false, span }
     }
 
     async fn work(&mut self) -> Result<(), EndedBy> {
@@ -189,7 +191,8 @@ impl<'a> Coordinator<'a> {
             } else {
                 let desk = self.run.desk(&skill);
                 self.desks.insert(skill.clone(), desk.clone());
-                self.operators.spawn(operate(self.run.clone(), desk, context.clone()));
+                let work = operate(self.run.clone(), desk, context.clone());
+                self.operators.spawn(work.instrument(self.span.clone()));
                 self.started += 1;
                 started.push(skill);
             }
@@ -211,12 +214,13 @@ impl<'a> Coordinator<'a> {
             return Err(format!("{MAX_ASIDES} questions are under way: wait for an answer"));
         }
         let run = self.run.clone();
-        self.asides.spawn(async move {
+        let aside = async move {
             match desk.ask(&run, &message).await {
                 Ok(answer) => json!({"operator_says": answer}),
                 Err(error) => json!({"operator_says_nothing": error}),
             }
-        });
+        };
+        self.asides.spawn(aside.instrument(self.span.clone()));
         Ok(json!({"asked": skill, "do": "go on; the answer comes by itself"}))
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use super::conclude::StatedBy;
 use super::events::Event;
@@ -60,7 +61,7 @@ async fn gather(run: &Run, skills: &[String], context: Option<String>) -> Result
     let until = Instant::now() + Duration::from_secs_f64(left.as_secs_f64() * GATHER_SHARE);
     let mut operators = JoinSet::new();
     for skill in skills {
-        operators.spawn(operate(run.clone(), run.desk(skill), context.clone()));
+        operators.spawn(operate(run.clone(), run.desk(skill), context.clone()).in_current_span());
     }
     let (mut failed, mut has_worked) = (None, skills.is_empty());
     // Dropping the set at the end of the time ends those that still run; their findings are kept.

@@ -11,6 +11,29 @@ use crate::model::{Completion, ErrorClass, Stop};
 /// The target of all spans.
 pub const TARGET: &str = "lens::investigation";
 
+/// The names of all spans, each with all of its attributes. No attribute is a text that somebody said, or a key.
+///
+/// `gen_ai.response.*` and `gen_ai.usage.*` are there when the model answered and counts, `error.type` when it did not.
+pub const SPANS: &[(&str, &[&str])] = &[
+    ("invoke_workflow", &["gen_ai.operation.name", "gen_ai.agent.name", "gen_ai.conversation.id", "lens.strategy"]),
+    ("invoke_agent", &["gen_ai.operation.name", "gen_ai.agent.name", "gen_ai.conversation.id"]),
+    (
+        "chat",
+        &[
+            "gen_ai.operation.name",
+            "gen_ai.provider.name",
+            "gen_ai.request.model",
+            "gen_ai.conversation.id",
+            "gen_ai.response.model",
+            "gen_ai.response.finish_reasons",
+            "gen_ai.usage.input_tokens",
+            "gen_ai.usage.output_tokens",
+            "error.type",
+        ],
+    ),
+    ("execute_tool", &["gen_ai.operation.name", "gen_ai.tool.name", "gen_ai.tool.type", "gen_ai.conversation.id"]),
+];
+
 /// An investigation.
 pub(super) fn workflow(strategy: &str, id: &str) -> Span {
     info_span!(

@@ -16,11 +16,13 @@ use crate::skill::{About, Functions, NoArguments, Skill};
 mod agent_loop;
 mod budgets;
 mod consent;
+mod events;
 mod lies;
 mod operators;
 mod partial;
 mod pipelines;
 mod soak;
+mod spans;
 
 /// A shop with a queue of 7 customers, of which its check says that it is too long; and two tills, of which no check knows.
 struct Shop;
