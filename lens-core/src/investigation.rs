@@ -233,8 +233,8 @@ impl Investigator {
             }
         };
         work.spawn(pursued.instrument(tracing::Span::current()));
-        // Dropping `work` at the end ends all that belongs to it.
-        tokio::select! {
+        // Dropping `work` ends all that belongs to it, if whoever waits here is gone.
+        let ended = tokio::select! {
             biased;
             () = cancel.cancelled() => EndedBy::Cancellation,
             () = tokio::time::sleep_until(ends_at) => EndedBy::Deadline,
@@ -243,7 +243,10 @@ impl Investigator {
                 Some(Ok(Ok(()))) | None => EndedBy::Completion,
                 Some(Err(error)) => EndedBy::Panic(run.redacted(&panicked(error))),
             },
-        }
+        };
+        // Operators that are about to go on must not, once the report says what was used.
+        work.shutdown().await;
+        ended
     }
 }
 

@@ -112,19 +112,32 @@ pub(super) struct Process {
     used: Mutex<Used>,
 }
 
-#[derive(Debug, Default)]
-struct Used {
-    manual: VecDeque<Instant>,
-    automatic: VecDeque<Instant>,
+#[derive(Clone, Debug, Default)]
+pub(super) struct Used {
+    pub(super) manual: VecDeque<Instant>,
+    pub(super) automatic: VecDeque<Instant>,
     /// Tokens by the hour in which they were used: when it began, and how many.
     tokens: VecDeque<(Instant, u64)>,
     /// Tokens of calls that are under way, as estimated.
-    reserved: u64,
+    pub(super) reserved: u64,
+}
+
+impl Used {
+    /// Tokens of all calls that have ended.
+    pub(super) fn tokens(&self) -> u64 {
+        self.tokens.iter().map(|(_, tokens)| tokens).sum()
+    }
 }
 
 impl Process {
     pub(super) fn new(quota: Quota) -> Self {
         Self { quota, used: Mutex::default() }
+    }
+
+    /// What was used until now.
+    #[cfg(test)]
+    pub(super) fn used(&self) -> Used {
+        lock(&self.used).clone()
     }
 
     /// Counts one more investigation, if there may be one.
@@ -152,9 +165,8 @@ impl Process {
         while used.tokens.front().is_some_and(|(began, _)| now.duration_since(*began) >= DAY) {
             used.tokens.pop_front();
         }
-        let until_now: u64 = used.tokens.iter().map(|(_, tokens)| tokens).sum();
         let with_it = used.reserved.saturating_add(tokens);
-        let is_room = until_now.saturating_add(with_it) <= self.quota.tokens_per_day;
+        let is_room = used.tokens().saturating_add(with_it) <= self.quota.tokens_per_day;
         if is_room {
             used.reserved = with_it;
         }
