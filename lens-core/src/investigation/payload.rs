@@ -101,6 +101,12 @@ pub(super) fn capped(value: Value) -> Value {
     json!({"rows": shown, "shown": shown.len(), "of": count, "do": "filter, sort or aggregate to see the rest"})
 }
 
+/// How many rows a value has that is sent: of a list that was cut, those that are left.
+pub(super) fn rows(value: &Value) -> u64 {
+    let shown = value.get("rows").filter(|_| value.get("of").is_some()).unwrap_or(value);
+    shown.as_array().map_or(1, Vec::len) as u64
+}
+
 fn length(value: &Value) -> usize {
     value.to_string().len()
 }
@@ -127,6 +133,7 @@ mod tests {
         let sent = capped(Value::Array(rows));
         assert!(sent.to_string().len() < MAX_RESULT_BYTES + 200);
         assert_eq!((&sent["of"], &sent["rows"][1]["id"]), (&json!(5_000), &json!(1)));
+        assert_eq!((json!(rows(&sent)), rows(&json!([1, 2])), rows(&json!(7))), (sent["shown"].clone(), 2, 1));
         let map: Value = (0..5_000).map(|id| (id.to_string(), json!("src/cart.rs"))).collect();
         assert_eq!(capped(map)["too_large"]["limit_bytes"], MAX_RESULT_BYTES);
         assert_eq!(capped(json!([1])), json!([1]));

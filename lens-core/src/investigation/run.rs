@@ -350,8 +350,7 @@ impl Run {
     pub(super) async fn execute(&self, code: &str, capture: &Arc<Capture>) -> Result<(Value, Vec<String>), String> {
         self.0.ledger.tool_call().map_err(|resource| self.exhausted(resource))?;
         let (value, touched) = self.evaluate(code, capture).await?;
-        let rows = value.as_array().map_or(1, Vec::len);
-        self.0.ledger.rows(rows as u64).map_err(|resource| self.exhausted(resource))?;
+        self.0.ledger.rows(payload::rows(&value)).map_err(|resource| self.exhausted(resource))?;
         Ok((value, touched))
     }
 
