@@ -14,13 +14,16 @@ use crate::registry::RegistryBuilder;
 use crate::skill::{About, Functions, NoArguments, Skill};
 
 mod agent_loop;
+mod broken;
 mod budgets;
 mod consent;
+mod conversation;
 mod events;
 mod lies;
 mod operators;
 mod partial;
 mod pipelines;
+mod shortening;
 mod soak;
 mod spans;
 
@@ -153,6 +156,11 @@ impl Site {
     fn new(settings: Settings) -> Self {
         let mut builder = RegistryBuilder::new();
         builder.skill(Shop).unwrap().skill(Bank).unwrap().skill(Logs).unwrap();
+        Self::of(builder, settings)
+    }
+
+    /// A site with these skills.
+    fn of(builder: RegistryBuilder, settings: Settings) -> Self {
         let registry = Arc::new(builder.build());
         let recorder = Arc::new(Recorder::new());
         let checks = Arc::new(Checks::new(&registry, &[], &[]).unwrap());
@@ -180,6 +188,16 @@ impl Site {
     fn begin(&self, order: Order) -> Run {
         let capture = Arc::new(Capture::frozen(&self.registry, &self.recorder));
         self.investigator.begin(&capture, order)
+    }
+
+    /// A site with these skills too, whose model follows a script.
+    fn with_skills(add: impl FnOnce(&mut RegistryBuilder), model: Scripted) -> Self {
+        let mut builder = RegistryBuilder::new();
+        builder.skill(Shop).unwrap().skill(Bank).unwrap().skill(Logs).unwrap();
+        add(&mut builder);
+        let model = Arc::new(model);
+        let settings = Settings { model: Some(Arc::clone(&model) as Arc<dyn Model>), ..Settings::default() };
+        Self { model: Some(model), ..Self::of(builder, settings) }
     }
 
     async fn run(&self, order: Order) -> Outcome {

@@ -159,3 +159,49 @@ impl Model for Scripted {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Message, Purpose, Role};
+    use super::*;
+
+    fn prompt(text: &str) -> Prompt {
+        Prompt {
+            system: String::new(),
+            messages: vec![Message { role: Role::User, text: text.to_owned() }],
+            form: None,
+            max_tokens: 100,
+            purpose: Purpose::Reason,
+        }
+    }
+
+    /// LLM-08: a scripted model says its lines one after the other, then fails for good, and remembers what it was asked.
+    #[tokio::test(start_paused = true)]
+    async fn a_script_is_followed_to_its_end() {
+        let started = tokio::time::Instant::now();
+        let second = Line::acts(&serde_json::json!({"intent": "done"})).after(Duration::from_secs(5));
+        let model = Scripted::lines([Line::says("12345"), second, Line::fails(ErrorClass::RateLimited)]);
+        let first = model.answer(&prompt("a")).await.unwrap();
+        assert_eq!((first.text.as_str(), first.stop, first.model.as_str()), ("12345", Stop::End, "scripted/model"));
+        assert_eq!(first.usage, Some(Usage { input_tokens: 100, output_tokens: 2 }), "5 bytes are 2 tokens");
+        assert_eq!(started.elapsed(), Duration::ZERO);
+        assert_eq!(model.answer(&prompt("b")).await.unwrap().text, r#"{"action":{"intent":"done"}}"#);
+        assert_eq!(started.elapsed(), Duration::from_secs(5));
+        let classes =
+            [model.answer(&prompt("c")).await, model.answer(&prompt("d")).await].map(|it| it.unwrap_err().class);
+        assert_eq!(classes, [ErrorClass::RateLimited, ErrorClass::Rejected]);
+        assert_eq!(model.asked(), ["a", "b", "c", "d"].map(prompt));
+    }
+
+    /// LLM-08: it can also never answer, and depend on what it is asked.
+    #[tokio::test(start_paused = true)]
+    async fn a_script_can_be_silent_and_look_at_the_prompt() {
+        let model = Scripted::new(|prompt| match prompt.messages[0].text.as_str() {
+            "hello" => Line::says("world"),
+            _ => Line::is_silent(),
+        });
+        assert_eq!(model.answer(&prompt("hello")).await.unwrap().text, "world");
+        let asked = prompt("are you there?");
+        assert!(tokio::time::timeout(Duration::from_secs(3_600), model.answer(&asked)).await.is_err());
+    }
+}

@@ -1,5 +1,7 @@
 //! What the coordinator can do, one test a row of the parity list.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::*;
 
 /// A model whose coordinator does `acts` one after the other, and whose operators do what `operator` says.
@@ -54,6 +56,81 @@ async fn operators_are_started_listed_and_waited_for() {
     assert_eq!(outcome.report.ended_by, EndedBy::Completion, "{}", outcome.report);
     assert!(started.elapsed() < Duration::from_secs(16), "the end of an operator ends the wait");
     assert_eq!(outcome.report.model.as_ref().unwrap().operators.len(), 1);
+}
+
+/// The intents that a form offers.
+fn offered(prompt: &Prompt) -> BTreeSet<String> {
+    fn collect(schema: &Value, to: &mut BTreeSet<String>) {
+        match schema {
+            Value::Object(fields) => {
+                to.extend(fields.get("intent").and_then(|intent| intent["const"].as_str()).map(str::to_owned));
+                fields.values().for_each(|field| collect(field, to));
+            }
+            Value::Array(items) => items.iter().for_each(|item| collect(item, to)),
+            _ => {}
+        }
+    }
+    let mut intents = BTreeSet::new();
+    collect(&prompt.form.as_ref().unwrap().schema, &mut intents);
+    intents
+}
+
+/// ST-02: the loop has its ten tools and the evidence of a finding, an operator its ten; each of them is offered, and does
+/// what it is asked.
+#[tokio::test]
+async fn every_tool_is_offered_and_works() {
+    let by_coordinator = vec![
+        json!({"intent": "get_findings"}),
+        json!({"intent": "get_evidence", "id": "f1"}),
+        json!({"intent": "update_findings", "ids": ["f1"], "status": "acknowledged"}),
+        json!({"intent": "produce_insight", "findings": ["f1"], "correlation": "temporal"}),
+        invoke(&["shop"]),
+        json!({"intent": "message_operator", "skill": "shop", "message": "well?"}),
+        json!({"intent": "get_operators"}),
+        json!({"intent": "think", "thought": "so it is"}),
+        wait(),
+        wait(),
+        json!({"intent": "schedule", "ms": 60_000, "reason": "look again"}),
+    ];
+    let mut by_operator = vec![
+        json!({"intent": "done"}),
+        json!({"intent": "get_findings"}),
+        reports("queue_growth", &[("`till-a` has served 31 customers", "shop.tills()[0]")]),
+        json!({"intent": "set_state", "state": "critical", "reason": "so"}),
+        json!({"intent": "execute", "code": "shop.queue()"}),
+        json!({"intent": "get_snapshots"}),
+        json!({"intent": "get_snapshot", "id": "s2"}),
+        json!({"intent": "wait", "ms": 1}),
+        json!({"intent": "take_snapshot"}),
+        json!({"intent": "think", "thought": "let me see"}),
+    ];
+    let model = coordinated(by_coordinator, move |prompt| match last(prompt).contains("aside") {
+        true => act(json!({"intent": "reply", "summary": "still looking"})),
+        // Long enough to be asked something.
+        false => act(by_operator.pop().unwrap()).after(Duration::from_millis(30)),
+    });
+    let site = Site::with(model, |_| {});
+    let mut listener = site.investigator.events().listen();
+    let mut done: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut hear = |listener: &mut Listener| {
+        for happened in std::iter::from_fn(|| listener.try_next()) {
+            if let Event::ActionDone { intent, is_refused, .. } = happened.event {
+                assert!(!is_refused, "{}: {intent}", happened.actor);
+                done.entry(happened.actor).or_default().insert(intent);
+            }
+        }
+    };
+    let outcome = site.agent().await;
+    hear(&mut listener);
+    assert_eq!((&outcome.report.ended_by, outcome.follow_up.is_some()), (&EndedBy::Completion, true));
+    // The script is over, so the next one ends at once, the other way.
+    assert_eq!(site.agent().await.report.ended_by, EndedBy::Completion);
+    hear(&mut listener);
+    let asked = site.asked();
+    for (actor, who, count) in [("coordinator", "coordinator", 11), ("shop", "operator", 10)] {
+        let prompt = asked.iter().find(|prompt| is_for(prompt, who)).unwrap();
+        assert_eq!((&offered(prompt), done[actor].len()), (&done[actor], count), "{actor}");
+    }
 }
 
 /// CO-14, defect 20: no wait is negative, not a number or past the deadline.
@@ -209,16 +286,11 @@ async fn a_crashed_operator_is_told_to_the_coordinator() {
 /// CO-23: with a reason and nothing found, somebody has to look before it is done.
 #[tokio::test]
 async fn done_is_refused_before_anybody_has_looked() {
-    let mut builder = RegistryBuilder::new();
-    builder.skill(Bank).unwrap();
-    let registry = Arc::new(builder.build());
-    let recorder = Arc::new(Recorder::new());
     let model = Arc::new(coordinated(vec![json!({"intent": "done"}), invoke(&["bank"]), wait()], quick));
     let settings = Settings { model: Some(Arc::clone(&model) as Arc<dyn Model>), ..Settings::default() };
-    let checks = Arc::new(Checks::new(&registry, &[], &[]).unwrap());
-    let queries = Sandbox::new(Limits::default());
-    let investigator = Investigator::new(settings, &registry, &recorder, &checks, &queries);
-    let site = Site { investigator, registry, recorder, model: Some(model) };
+    let mut builder = RegistryBuilder::new();
+    builder.skill(Bank).unwrap();
+    let site = Site { model: Some(model), ..Site::of(builder, settings) };
     let report = site.agent().await.report;
     assert!(told(&site, 0).contains("start operators before you are done"), "{}", told(&site, 0));
     assert_eq!(report.ended_by, EndedBy::Completion);

@@ -124,7 +124,7 @@ async fn what_was_cut_off_is_not_used() {
     assert!(spent(&report).estimated_tokens > 0, "a call whose tokens nobody counted is estimated");
 }
 
-/// CMP-01, CMP-02, CMP-04: old payloads are left out first; only then is there a summary, by the same model; findings and
+/// CMP-01, CMP-02, CMP-04, TEL-compaction: old payloads are left out first; only then is there a summary, by the same model; findings and
 /// snapshots are said anew in each request.
 #[tokio::test]
 async fn a_long_conversation_is_shortened_payloads_first() {

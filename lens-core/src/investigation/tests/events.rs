@@ -47,7 +47,7 @@ fn assert_same(heard: &[Value], expected: &[Value]) {
     assert_eq!(heard.len(), expected.len(), "{:#?}", heard.get(expected.len()..));
 }
 
-/// TEL-llm, TEL-tool, TEL-operator: a pipeline is told event by event: calls and their failures, actions, what an operator
+/// OP-05, TEL-llm, TEL-tool, TEL-operator: a pipeline is told event by event: calls and their failures, actions, what an operator
 /// says, finds and is refused, and how it ends.
 #[tokio::test]
 async fn a_pipeline_is_told_event_by_event() {

@@ -139,7 +139,8 @@ async fn an_operator_that_has_looked_at_nothing_is_asked_once_whether_it_is_done
     assert!(told(&site, 1).contains("you have looked at nothing"), "{}", told(&site, 1));
 }
 
-/// OP-03, OP-17: each request says the state anew; the system prompt has the skill's functions and no data.
+/// OP-03, OP-16, OP-17: each request says the state anew; the system prompt has the order of the work, the skill's functions,
+/// what is no fact, and no data.
 #[tokio::test]
 async fn the_prompt_has_the_functions_and_data_is_json_of_the_user_only() {
     let (site, _) = operated("shop", vec![json!({"intent": "execute", "code": "shop.queue()"})]).await;
@@ -157,6 +158,10 @@ async fn the_prompt_has_the_functions_and_data_is_json_of_the_user_only() {
     let of_operator = prompts.iter().find(|prompt| is_for(prompt, "operator")).unwrap();
     assert!(of_operator.system.contains("shop.queue()") && of_operator.system.contains("queue_growth"));
     assert!(last(of_operator).contains(r#""state":"warning""#));
+    let work = ["read the snapshot", "evaluate queries", "report each finding", "set the state", "end with `done`"];
+    let places = work.map(|step| of_operator.system.find(step).unwrap_or_else(|| panic!("{step}")));
+    assert!(places.is_sorted(), "{places:?}");
+    assert!(of_operator.system.contains("A sentence with \"probably\" or \"may\" is refused"));
 }
 
 /// OP-01, OP-18, OP-20, defect 24: an operator that panics or whose model fails is one operator's end, and its findings stay.

@@ -1,6 +1,10 @@
 //! The strategy `pipeline`, and what every strategy falls back to.
 
+use tokio::sync::Barrier;
+
 use super::*;
+use crate::evidence::Correlation;
+use crate::model::Answering;
 
 /// Classifies, has each operator look once and be done, and concludes nothing.
 fn plain(prompt: &Prompt) -> Line {
@@ -35,6 +39,92 @@ async fn the_pipeline_classifies_gathers_and_reports_on_top_of_the_checks() {
     assert_eq!((facts, wrong), (1, Vec::new()));
 }
 
+/// A model that answers the first question of an operator only when two of them ask.
+struct Together {
+    script: Scripted,
+    both: Barrier,
+}
+
+impl Model for Together {
+    fn name(&self) -> String {
+        self.script.name()
+    }
+
+    fn answer<'a>(&'a self, prompt: &'a Prompt) -> Answering<'a> {
+        Box::pin(async move {
+            if is_for(prompt, "operator") && prompt.messages.len() == 1 {
+                self.both.wait().await;
+            }
+            self.script.answer(prompt).await
+        })
+    }
+}
+
+/// ST-03, OP-01: operators look at once: each gets on only because the other one asks too.
+#[tokio::test]
+async fn operators_look_at_once() {
+    let model = Together { script: Scripted::new(plain), both: Barrier::new(2) };
+    let report = Site::new(Settings { model: Some(Arc::new(model)), ..Settings::default() }).pipeline().await.report;
+    the_checks_are_in(&report);
+    let operators = &report.model.as_ref().unwrap().operators;
+    assert_eq!(operators.len(), 2);
+    assert!(operators.iter().all(|operated| operated.ended_by == Some(EndedBy::Completion)), "{operators:?}");
+}
+
+/// ST-04, CO-06, defect 26: what the pipeline puts together is announced and is in the report as far as it holds: the claim
+/// that goes too far is told once, and corrected.
+#[tokio::test]
+async fn what_a_pipeline_puts_together_is_announced_and_shown() {
+    let concludes = |correlation: &str| {
+        let insight = json!({"findings": ["f1", "f2"], "correlation": correlation, "hypothesis": "the till is slow"});
+        act(json!({"intent": "conclude", "insights": [insight]}))
+    };
+    let site = Site::lines([
+        act(json!({"intent": "investigation", "skills": ["bank"]})),
+        act(reports("heap_leak", &[("250 euros are in the account", "bank.account()")])),
+        act(json!({"intent": "done"})),
+        concludes("causal"),
+        concludes("symptomatic"),
+    ]);
+    let mut listener = site.investigator.events().listen();
+    let report = site.pipeline().await.report;
+    assert_eq!(report.ended_by, EndedBy::Completion, "{report}");
+    assert!(last(&site.asked()[4]).contains("f1 and f2 are symptomatic, not causal"), "{}", last(&site.asked()[4]));
+    let produced: Vec<Event> = std::iter::from_fn(|| listener.try_next())
+        .map(|happened| happened.event)
+        .filter(|event| event.word() == "insight_produced")
+        .collect();
+    assert_eq!(produced, [Event::InsightProduced { findings: vec!["f1".to_owned(), "f2".to_owned()] }]);
+    let [insight] = report.insights.as_slice() else { panic!("{report}") };
+    assert_eq!(
+        (insight.root().cause, insight.root().hypothesis.as_deref()),
+        (Cause::QueueGrowth, Some("the till is slow"))
+    );
+    let other = &insight.findings[1];
+    assert_eq!(
+        (other.finding.cause, other.link.as_ref().unwrap().correlation),
+        (Cause::HeapLeak, Correlation::Symptomatic)
+    );
+    assert!(insight.grounded, "facts of two skills");
+}
+
+/// ST-05, defect 26: whoever sorts requests knows every skill that there is, the service's own included, and of an order's
+/// skills only those.
+#[tokio::test]
+async fn requests_are_sorted_among_the_skills_that_there_are() {
+    let listed = async |order: Order| {
+        let site = Site::scripted(plain);
+        site.run(order.strategy(Strategy::Pipeline)).await;
+        let system = site.asked().remove(0).system;
+        assert!(system.contains("You sort requests"), "{system}");
+        let (_, skills) = system.split_once("Skills:\n").unwrap();
+        skills.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let (shop, bank) = ("- shop: A shop with customers, a queue and tills.", "- bank: Money in an account.");
+    assert_eq!(listed(Order::new("slow")).await, [bank, "- logs: What the service logs.", shop]);
+    assert_eq!(listed(Order::new("slow").skills(["shop"])).await, [shop]);
+}
+
 /// However many examine at once, each has its place in the end, and none loses what its checks found.
 #[tokio::test]
 async fn many_at_once_all_have_what_the_checks_found() {
@@ -49,6 +139,16 @@ async fn many_at_once_all_have_what_the_checks_found() {
         the_checks_are_in(&report);
         assert_eq!((&report.ended_by, report.defects.len()), (&EndedBy::Completion, 0), "{report}");
     }
+}
+
+/// ST-06: by the checks alone, nobody asks the model that there is.
+#[tokio::test]
+async fn the_checks_alone_ask_no_model() {
+    let site = Site::scripted(|_| Line::panics("it is asked"));
+    let report = site.run(Order::new("slow").strategy(Strategy::Checks)).await.report;
+    the_checks_are_in(&report);
+    assert_eq!((report.strategy.as_str(), &report.ended_by), ("checks", &EndedBy::Completion));
+    assert_eq!((site.asked().len(), spent(&report).requests), (0, 0));
 }
 
 #[tokio::test]
@@ -73,4 +173,18 @@ async fn a_model_that_fails_leaves_the_checks_report_and_says_so() {
         assert_eq!((*class, message.as_str()), (ErrorClass::Unauthorized, "scripted: Unauthorized"));
         assert_eq!(spent(&report).requests, 1, "a wrong key is not tried again");
     }
+}
+
+/// Defect 17: an investigation whose model failed keeps none that comes after it from running.
+#[tokio::test]
+async fn after_a_failure_the_next_investigation_runs() {
+    let mut is_first = true;
+    let site = Site::scripted(move |prompt| match std::mem::take(&mut is_first) {
+        true => Line::fails(ErrorClass::Rejected),
+        false => plain(prompt),
+    });
+    assert!(matches!(site.pipeline().await.report.ended_by, EndedBy::ModelFailed { .. }));
+    let report = site.pipeline().await.report;
+    the_checks_are_in(&report);
+    assert_eq!((&report.ended_by, report.model.as_ref().unwrap().operators.len()), (&EndedBy::Completion, 2));
 }
