@@ -138,6 +138,7 @@ fn raw(address: &str, method: &str, path: &str, headers: &str, body: &str) -> (u
     (answer[9..12].parse().unwrap(), answer)
 }
 
+/// LLM-01: what lens sends is what the providers' own SDKs would send.
 #[test]
 #[ignore = "needs what tests/protocol/run.sh installs"]
 fn every_provider_takes_a_question() {

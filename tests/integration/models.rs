@@ -88,6 +88,7 @@ fn a_model_that_fails_is_said_over_http_and_the_checks_report_is_there() {
     assert!(wrong.body.contains("did you mean `pipeline`?"), "{}", wrong.body);
 }
 
+/// CO-18: whoever waited and is gone wants no report any more.
 #[test]
 fn dropping_an_investigation_cancels_it_and_stopping_lens_ends_it() {
     let service = Service::start_with(|builder| builder.model(Scripted::new(|_| Line::is_silent())));
@@ -99,6 +100,26 @@ fn dropping_an_investigation_cancels_it_and_stopping_lens_ends_it() {
     let investigation = service.lens().investigate_with(order()).unwrap();
     drop(service);
     assert!(investigation.wait().is_err_and(|error| error.to_string() == "lens has stopped"));
+}
+
+/// CO-18: a client that goes ends its question, and what was found until then is kept.
+#[test]
+fn a_client_that_goes_ends_its_question() {
+    let service = Service::start_with(|builder| builder.model(Scripted::new(|_| Line::is_silent())));
+    let mut listener = service.lens().events();
+    let mut client = std::net::TcpStream::connect(service.address()).unwrap();
+    write!(client, "POST /debug/lens/ask HTTP/1.1\r\nhost: localhost\r\ncontent-length: 4\r\n\r\nwhy?").unwrap();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while listener.try_next().is_none_or(|happened| happened.event.word() != "model_started") {
+        assert!(Instant::now() < deadline, "the model is not asked");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let running = service.get("/investigations").json()[0].clone();
+    assert_eq!(running["status"], "running", "{running}");
+    drop(client);
+    let report = ended(&service, running["href"].as_str().unwrap())["report"].clone();
+    assert_eq!((&report["reason"], &report["ended_by"]), (&json!("why?"), &json!("cancellation")), "{report:#}");
+    assert!(report["checked_count"].as_u64().unwrap() > 0);
 }
 
 #[test]
@@ -170,7 +191,7 @@ fn events_are_streamed_as_they_happen() {
     assert_eq!(heard, same, "Rust hears the same");
 }
 
-/// CO-15, defect 22: what is to follow is listed, and is cancelled by its id.
+/// CO-15, defect 22: what is to follow is listed; an investigation by hand leaves it where it is, and its id cancels it.
 #[test]
 fn what_is_to_follow_is_listed_and_cancelled() {
     let model = Scripted::new(|_| Line::acts(&json!({"intent": "schedule", "ms": 60_000, "reason": "look again"})));
@@ -180,6 +201,9 @@ fn what_is_to_follow_is_listed_and_cancelled() {
     let waiting = service.get("/schedules").json();
     assert_eq!((&waiting[0]["reason"], &waiting[0]["follows"]), (&json!("look again"), &json!(report.capture)));
     assert_eq!(report.model.unwrap().follow_up.as_deref(), waiting[0]["id"].as_str());
+    let by_hand = service.lens().investigate_with(Order::new("by hand").strategy(Strategy::Checks)).unwrap();
+    assert_eq!(by_hand.wait().unwrap().ended_by, EndedBy::Completion);
+    assert_eq!(service.get("/schedules").json(), waiting);
     let href = format!("/debug/lens/schedules/{}", waiting[0]["id"].as_str().unwrap());
     assert_eq!(ask(service.address(), "DELETE", &href, &[], b"").status, 204);
     assert_eq!(service.get("/schedules").json(), json!([]));
@@ -237,7 +261,7 @@ fn several_investigations_run_at_once_and_one_more_is_refused() {
     }
 }
 
-/// WEB-09: what a model says, or a page's reader wrote, is text on the page and never markup.
+/// WEB-09, defect 26: what a model says, or a page's reader wrote, is text on the page and never markup.
 #[test]
 fn what_a_model_says_is_text_on_the_page() {
     let model = Scripted::new(|_| Line::says("<script>alert(1)</script> is no action"));
@@ -272,8 +296,11 @@ fn a_budget_over_http_is_honoured_and_cannot_be_raised() {
     };
     assert_eq!(spent(json!({"iterations": 2})), 2);
     assert_eq!(spent(json!({"iterations": 1_000})), 4);
-    let wrong = post(&service, "/investigations", &json!({"budget": {"dollars": 3}}));
-    assert_eq!((wrong.status, wrong.code().as_str()), (400, "body"));
+    // What cannot be set for one investigation is refused, and not ignored.
+    for wrong in [json!({"budget": {"dollars": 3}}), json!({"max_iterations": 2}), json!({"client_registry": {}})] {
+        let refused = post(&service, "/investigations", &wrong);
+        assert_eq!((refused.status, refused.code().as_str()), (400, "body"), "{wrong}");
+    }
 }
 
 /// Asks the service one thing, without a model.

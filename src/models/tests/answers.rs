@@ -165,6 +165,50 @@ fn neither_errors_nor_debug_show_a_key() {
     assert!(shown.iter().any(|text| text.ends_with(&quoted)), "{shown:#?}");
 }
 
+/// LLM-01: each of the nine providers is named in a file, has its usual place, and is asked at the path and with the header
+/// that its own reference says.
+#[test]
+fn every_provider_is_asked_in_its_own_way() {
+    let vertex = "/v1/projects/p-1/locations/r-1/publishers/google/models/m:generateContent";
+    let bearer = format!("authorization: Bearer {KEY}");
+    let (anthropic, google) = (format!("x-api-key: {KEY}"), format!("x-goog-api-key: {KEY}"));
+    let azure = format!("api-key: {KEY}");
+    let cases = [
+        ("anthropic", Some("https://api.anthropic.com/v1"), "/v1/messages", &anthropic),
+        ("openai", Some("https://api.openai.com/v1"), "/v1/chat/completions", &bearer),
+        ("openai-generic", None, "/v1/chat/completions", &bearer),
+        (
+            "google-ai",
+            Some("https://generativelanguage.googleapis.com/v1beta"),
+            "/v1/models/m:generateContent",
+            &google,
+        ),
+        ("vertex-ai", Some("https://r-1-aiplatform.googleapis.com/v1"), vertex, &bearer),
+        ("aws-bedrock", Some("https://bedrock-runtime.r-1.amazonaws.com"), "/v1/model/m/converse", &bearer),
+        ("azure-openai", None, "/v1/openai/v1/chat/completions", &azure),
+        ("ollama", Some("http://127.0.0.1:11434/v1"), "/v1/chat/completions", &bearer),
+        ("openrouter", Some("https://openrouter.ai/api/v1"), "/v1/chat/completions", &bearer),
+    ];
+    assert_eq!(Provider::ALL.map(Provider::name), cases.map(|(name, ..)| name));
+    for (name, place, path, header) in cases {
+        let provider: Provider = name.parse().unwrap();
+        assert_eq!(provider.default_base_url(Some("r-1")).as_deref(), place, "{name}");
+        let server = Server::start(vec![reply("404 Not Found", "", r#"{"error": {"message": "no such model"}}"#)]);
+        let text = format!(
+            "[[clients]]\nname = 'a'\nprovider = '{name}'\nmodel = 'm'\nkey = '{KEY}'\nbase_url = '{}'\n\
+             region = 'r-1'\nproject = 'p-1'",
+            server.url
+        );
+        let error = answer(&Settings::from_toml(&text).unwrap().build().unwrap()).unwrap_err();
+        let expected = format!("{name}/m (client `a`): 404 Not Found: no such model");
+        assert_eq!((error.class, error.message), (ErrorClass::Rejected, expected));
+        let request = server.requests.recv().unwrap();
+        assert!(request.starts_with(&format!("POST {path} HTTP/1.1\r\n")), "{name}: {request}");
+        assert!(request.contains(&format!("\r\n{header}\r\n")), "{name}: {request}");
+    }
+}
+
+/// LLM-04: a fallback asks the next one.
 #[test]
 fn a_fallback_asks_the_next_after_any_failure() {
     for refusal in ["400 Bad Request", "401 Unauthorized", "429 Too Many Requests", "500 Internal Server Error"] {
@@ -187,6 +231,7 @@ fn a_fallback_that_fails_tells_all_and_whether_another_try_makes_sense() {
     assert!(error.message.contains("client `a`") && error.message.contains("client `b`"), "{error}");
 }
 
+/// LLM-04: a round-robin asks one after the other.
 #[test]
 fn those_that_take_turns_do_so() {
     let (first, second) = (Server::start(vec![said("1")]), Server::start(vec![said("2")]));
@@ -196,6 +241,7 @@ fn those_that_take_turns_do_so() {
     assert_eq!(texts, ["1", "2", "1", "2"]);
 }
 
+/// CMP-03: shortening is a cheaper model's work, if there is one.
 #[test]
 fn a_cheaper_model_sorts_and_shortens() {
     let (good, cheap) = (Server::start(vec![said("good")]), Server::start(vec![said("cheap")]));

@@ -50,6 +50,7 @@ fn of_variables(variables: &[(&str, &str)]) -> Result<Option<String>, String> {
     settings.map(|settings| built(settings, variables)).transpose()
 }
 
+/// LLM-02, LLM-04: a file has clients, those that stand by and those that take turns, and says who answers.
 #[test]
 fn a_file_gives_clients_and_those_that_stand_by() {
     let name = "any (anthropic/claude-sonnet-4-5, turns (openai-generic/qwen3, anthropic/claude-sonnet-4-5))";
@@ -61,12 +62,19 @@ fn one_client_needs_no_primary() {
     assert_eq!(of_toml("[[clients]]\nname='a'\nprovider='ollama'\nmodel='qwen3'").as_deref(), Ok("ollama/qwen3"));
 }
 
+/// LLM-02: what is wrong in a file is named, and never ignored.
 #[test]
 fn what_is_wrong_in_a_file_is_named() {
     let client = |more: &str| format!("[[clients]]\nname='a'\nprovider='openai'\nmodel='m'\n{more}");
     let cases = [
         ("primry = 'a'".to_owned(), "primry: there is no such field; did you mean `primary`?"),
         (client("modle = 'x'"), "clients[0].modle: there is no such field; did you mean `model`?"),
+        // Which failures are tried again, and how often, is nothing that one client has.
+        (
+            client("retry_policy = 'x'"),
+            "clients[0].retry_policy: there is no such field; there are name, provider, model, key, key_env, key_file, \
+             base_url, timeout, temperature, top_p, schema, region, project, api_version, headers",
+        ),
         (client("timeout = 60"), "clients[0].timeout: is no text; put it in quotes"),
         (client("timeout = 'soon'"), "clients[0].timeout: is no duration such as \"60s\""),
         (client("timeout = '0s'"), "clients[0].timeout: is no duration such as \"60s\""),
