@@ -165,9 +165,14 @@ impl Sandbox {
     /// The first thing that is wrong with it; or too many queries are running.
     pub fn compile(&self, source: &str, registry: &Arc<Registry>) -> Result<Script, QueryError> {
         let wrong = self.check(source, registry)?;
-        if let Some(error) = wrong.into_iter().next() {
-            return Err(error);
+        match wrong.into_iter().next() {
+            Some(error) => Err(error),
+            None => self.prepare(source),
         }
+    }
+
+    /// Reads `source`; what can only be told over skills comes when it runs. The caller waits.
+    pub(crate) fn prepare(&self, source: &str) -> Result<Script, QueryError> {
         let (source, limits) = (source.to_owned(), Arc::clone(&self.limits));
         let (answer, answered) = sync_channel(1);
         self.start_work(
@@ -208,14 +213,12 @@ impl Sandbox {
     ///
     /// Why there is no answer.
     pub fn run(&self, source: &str, capture: Arc<Capture>) -> Result<Outcome, QueryError> {
-        let (answer, answered) = sync_channel(1);
-        let running = self.start(source, capture, move |result| {
-            // The receiver waits below.
-            let _ = answer.send(result);
-        })?;
-        let result = answered.recv();
-        drop(running);
-        result.unwrap_or_else(|_| Err(unheard()))
+        wait(|done| self.start(source, capture, done))
+    }
+
+    /// Like [`start_script`](Self::start_script), and waits for the answer.
+    pub(crate) fn run_script(&self, script: &Script, capture: Arc<Capture>) -> Result<Outcome, QueryError> {
+        wait(|done| self.start_script(script, capture, done))
     }
 
     /// Says what is wrong with `source` without running it, and calls `done` exactly once, as [`start`](Self::start) does:
@@ -298,6 +301,20 @@ impl Sandbox {
 /// Whether every script has something called `name`, whatever skills there are.
 pub(crate) fn is_builtin(name: &str) -> bool {
     guard::names().any(|known| known == name)
+}
+
+/// Starts a query and waits for what it gives.
+fn wait(
+    start: impl FnOnce(Box<dyn FnOnce(Result<Outcome, QueryError>) + Send>) -> Result<Running, QueryError>,
+) -> Result<Outcome, QueryError> {
+    let (answer, answered) = sync_channel(1);
+    let running = start(Box::new(move |result| {
+        // The receiver waits below.
+        let _ = answer.send(result);
+    }))?;
+    let result = answered.recv();
+    drop(running);
+    result.unwrap_or_else(|_| Err(unheard()))
 }
 
 fn unheard() -> QueryError {

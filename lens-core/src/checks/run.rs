@@ -146,7 +146,7 @@ impl Examination {
             }
             capture.state(name).map_err(|reason| Trouble::Missing(format!("`{name}` cannot be read: {reason}")))?;
         }
-        let outcome = self.evaluate(started, || self.sandbox.run(&check.script, Arc::clone(capture)));
+        let outcome = self.evaluate(started, || check.run(&self.sandbox, capture));
         let stated = stated(outcome.map_err(trouble)?.value)?;
         stated.into_iter().map(|stated| self.establish(check, stated, capture, started)).collect()
     }

@@ -2,11 +2,14 @@
 //! from them come the reference and the thresholds that a service can override.
 
 use std::borrow::Cow;
+use std::sync::{Arc, OnceLock};
 
 use serde::Serialize;
 
 use super::CheckReference;
+use crate::capture::Capture;
 use crate::error::Error;
+use crate::sandbox::{Outcome, QueryError, Sandbox, Script};
 
 /// The largest check.
 pub const MAX_CHECK_BYTES: usize = 16 << 10;
@@ -55,6 +58,8 @@ pub(super) struct Parsed {
     source: String,
     /// What the interpreter runs.
     pub(super) script: String,
+    /// The same, read once.
+    prepared: OnceLock<Script>,
 }
 
 /// A threshold and its line, from 0.
@@ -99,6 +104,7 @@ impl Parsed {
             thresholds,
             source: check.source.to_string(),
             script: String::new(),
+            prepared: OnceLock::new(),
         };
         parsed.build();
         Ok(parsed)
@@ -112,6 +118,18 @@ impl Parsed {
         found.threshold.value = value;
         self.build();
         true
+    }
+
+    /// Runs it over `capture`; the caller waits.
+    pub(super) fn run(&self, sandbox: &Sandbox, capture: &Arc<Capture>) -> Result<Outcome, QueryError> {
+        let script = match self.prepared.get() {
+            Some(script) => script,
+            None => {
+                let script = sandbox.prepare(&self.script)?;
+                self.prepared.get_or_init(|| script)
+            }
+        };
+        sandbox.run_script(script, Arc::clone(capture))
     }
 
     pub(super) fn threshold_names(&self) -> impl Iterator<Item = String> {
@@ -137,6 +155,7 @@ impl Parsed {
             }
         }
         self.script = format!("{}\n\n{PRELUDE}", lines.join("\n"));
+        self.prepared = OnceLock::new();
     }
 }
 

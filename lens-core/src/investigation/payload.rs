@@ -133,7 +133,8 @@ mod tests {
         let sent = capped(Value::Array(rows));
         assert!(sent.to_string().len() < MAX_RESULT_BYTES + 200);
         assert_eq!((&sent["of"], &sent["rows"][1]["id"]), (&json!(5_000), &json!(1)));
-        assert_eq!((json!(rows(&sent)), rows(&json!([1, 2])), rows(&json!(7))), (sent["shown"].clone(), 2, 1));
+        let count = super::rows;
+        assert_eq!((json!(count(&sent)), count(&json!([1, 2])), count(&json!(7))), (sent["shown"].clone(), 2, 1));
         let map: Value = (0..5_000).map(|id| (id.to_string(), json!("src/cart.rs"))).collect();
         assert_eq!(capped(map)["too_large"]["limit_bytes"], MAX_RESULT_BYTES);
         assert_eq!(capped(json!([1])), json!([1]));

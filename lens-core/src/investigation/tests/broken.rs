@@ -211,7 +211,9 @@ async fn a_large_service_is_asked_within_the_limits_and_a_query_past_them_is_tol
     let cut: Value = serde_json::from_str(told[2].lines().next().unwrap()).unwrap();
     let shown = cut["value"]["shown"].as_u64().unwrap();
     assert_eq!((&cut["value"]["of"], &cut["value"]["rows"][1]["polls"]), (&json!(CROWD), &json!(7)));
-    assert!(told[3].contains("its limit of 64 MiB of memory"), "{}", told[3]);
+    // Whichever it meets first: that of memory, or on a busy machine that of time.
+    let limits = ["its limit of 64 MiB of memory", "its limit of 1000 ms", "did not end within its 1000 ms"];
+    assert!(limits.iter().any(|limit| told[3].contains(limit)), "{}", told[3]);
     assert!(told[4].contains(r#""value":9"#), "{}", told[4]);
     assert!(told[5].contains(r#""value":[29999,29998]"#), "{}", told[5]);
     assert_eq!(spent(&report).rows, 1 + 2 + shown + 1 + 2, "the rows that were sent, cut lists too");
