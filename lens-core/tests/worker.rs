@@ -22,6 +22,7 @@ fn main() {
     an_endless_query_is_killed_in_time();
     a_dropped_query_is_killed_at_once();
     the_kernel_stops_what_the_guard_is_told_not_to();
+    rows_that_are_too_many_for_a_process_are_not_made();
     println!("queries in processes of their own: ok");
 }
 
@@ -135,4 +136,12 @@ fn the_kernel_stops_what_the_guard_is_told_not_to() {
 fn no_process_is_left() {
     let children = rustix::process::wait(rustix::process::WaitOptions::NOHANG);
     assert!(matches!(children, Err(rustix::io::Errno::CHILD)), "{children:?}");
+}
+
+fn rows_that_are_too_many_for_a_process_are_not_made() {
+    let small = sandbox(|limits| limits.heap_bytes = 8 << 20);
+    let error = small.run("len(tasks.list(limit=200000))", service::capture()).expect_err("they take some 100 MiB");
+    assert!(error.message.contains("the rows of `tasks.list` take more than 32 MiB"), "{error}");
+    let outcome = small.run("len(tasks.list(limit=2000))", service::capture()).expect("they take some 2 MiB");
+    assert_eq!(outcome.value, 2000);
 }

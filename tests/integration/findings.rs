@@ -1,7 +1,13 @@
 //! What is found without a model: over HTTP, from Rust and from a file, with checks of the service's own.
 
+#[cfg(all(tokio_unstable, target_os = "linux", target_arch = "x86_64"))]
+use std::sync::Arc;
+#[cfg(all(tokio_unstable, target_os = "linux", target_arch = "x86_64"))]
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::time::Duration;
+#[cfg(all(tokio_unstable, target_os = "linux", target_arch = "x86_64"))]
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
@@ -264,5 +270,41 @@ fn forget_lines(json: &mut serde_json::Value, stalls: &mut usize) {
         serde_json::Value::Object(fields) => fields.values_mut().for_each(|field| forget_lines(field, stalls)),
         serde_json::Value::Array(items) => items.iter_mut().for_each(|item| forget_lines(item, stalls)),
         _ => {}
+    }
+}
+
+/// Waits until a finding of `check` has a fact of this text.
+#[cfg(all(tokio_unstable, target_os = "linux", target_arch = "x86_64"))]
+#[track_caller]
+fn until_fact(service: &Service, check: &str, text: &str) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let report = service.get("/findings").json();
+        assert_eq!(report["defects"], json!([]), "{report:#}");
+        let mut facts = of(&report, check).into_iter().flat_map(|finding| finding["facts"].as_array().unwrap());
+        if facts.any(|fact| fact["text"] == text) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{report:#}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+#[test]
+#[cfg(all(tokio_unstable, target_os = "linux", target_arch = "x86_64"))]
+fn a_task_that_never_yields_is_told_with_its_stall() {
+    const NEVER: &str = "1 of these tasks had not yielded once: it was the first poll";
+    let service = Service::start();
+    let (release, held) = channel::<()>();
+    service.runtime().spawn(async move { assert!(held.recv().is_err()) });
+    until_fact(&service, "blocking_call", NEVER);
+    drop(release);
+    // A stack of a thread that computes can only be taken where the system allows it.
+    if std::fs::read_to_string("/proc/sys/kernel/perf_event_paranoid").unwrap().trim() < "3" {
+        let is_over = Arc::new(AtomicBool::new(false));
+        let same = Arc::clone(&is_over);
+        service.runtime().spawn(async move { while !same.load(Ordering::Relaxed) {} });
+        until_fact(&service, "cpu_hog", NEVER);
+        is_over.store(true, Ordering::Relaxed);
     }
 }

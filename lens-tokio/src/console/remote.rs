@@ -70,7 +70,7 @@ async fn ask(url: &str) -> Reading<Update> {
     if update.new_metadata.is_none() {
         return Err(failed(
             url,
-            "its state was larger than 4 MiB, which it does not send; it has thrown away what had ended: ask again, and              if that fails, too, what lives there alone is too much for it",
+            "its state was larger than 4 MiB, which it does not send; it has thrown away what had ended: ask again, and if that fails, too, what lives there alone is too much for it",
         ));
     }
     Ok(update)

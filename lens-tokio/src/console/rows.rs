@@ -167,7 +167,8 @@ pub(super) fn tasks(state: &State, arguments: &Tasks) -> Vec<TaskRow> {
         By::Polls => Reverse(row.polls_total),
         By::Wakes => Reverse(row.wakes_total),
         By::SelfWakes => Reverse(row.self_wakes_total),
-        By::Wakers => Reverse(row.wakers_count.0.as_ref().copied().unwrap_or_default()),
+        // Those that are not known come last.
+        By::Wakers => Reverse(row.wakers_count.0.as_ref().map_or(0, |&count| count + 1)),
         By::FutureBytes => Reverse(row.future_bytes.unwrap_or_default()),
     });
     rows.truncate(count(arguments.limit));

@@ -132,7 +132,7 @@ impl Poll {
                 kind,
                 task: Some(self.running.task),
                 spawn_place: site.map(|site| place(site.place)),
-                is_first_poll: TABLE.pages().find(self.running.task).map(|entry| entry.hot.polls() <= 1),
+                is_first_poll: is_first(self.running.task),
                 runtime: runtime.and_then(|runtime| runtime.label.clone()),
                 worker: slot.thread().worker(),
                 tid: self.tid,
@@ -200,4 +200,10 @@ impl Poll {
 fn runtime_of<'a>(slot: &Slot, runtimes: &'a [WatchedRuntime]) -> Option<&'a WatchedRuntime> {
     let id = slot.thread().runtime()?;
     runtimes.iter().find(|runtime| runtime.id == id)
+}
+
+/// Whether the task is in its first poll; not known if it has ended meanwhile.
+fn is_first(task: u64) -> Option<bool> {
+    let row = TABLE.pages().find(task)?.read()?;
+    (row.id == task).then_some(row.polls <= 1)
 }

@@ -65,7 +65,7 @@ pub(in crate::sandbox) fn run(
             Said::Call { skill, function, positional, named } => {
                 asked.insert(skill.clone());
                 let answer = capture.call(&skill, &function, arguments(positional, named));
-                Told::Answer(answer.and_then(|answer| fitting(&skill, &function, &answer, limits)))
+                Told::Answer(answer.and_then(|answer| fitting(&skill, &function, &answer, limits, is_cancelled)))
             }
             Said::Series { name, last } => {
                 asked.extend(name.split_once('.').map(|(skill, _)| skill.to_owned()));
@@ -89,13 +89,36 @@ pub(in crate::sandbox) fn run(
     }
 }
 
-/// An answer that is sent, unless it has more rows than a query may have: then it is not made to JSON first.
-fn fitting(skill: &str, function: &str, answer: &Answer, limits: &Limits) -> Result<WireAnswer, CallError> {
+/// How many times a query's memory the rows of one answer may take in this process, where they are texts and trees, until
+/// they are sent.
+const ROWS_FACTOR: usize = 4;
+
+/// An answer that is sent, unless it has more rows than a query may have, or larger ones than its process has room for.
+fn fitting(
+    skill: &str,
+    function: &str,
+    answer: &Answer,
+    limits: &Limits,
+    is_cancelled: &AtomicBool,
+) -> Result<WireAnswer, CallError> {
+    let too_large = |message| Err(CallError::TooLarge { message });
     match answer {
-        Answer::Rows(table) if table.len() > limits.rows => Err(CallError::TooLarge {
-            message: format!("`{skill}.{function}` gave {} rows; the limit is {} (`rows`)", table.len(), limits.rows),
-        }),
-        answer => Ok(WireAnswer::of(answer)),
+        Answer::Rows(table) if table.len() > limits.rows => {
+            too_large(format!("`{skill}.{function}` gave {} rows; the limit is {} (`rows`)", table.len(), limits.rows))
+        }
+        answer => {
+            let most = limits.heap_bytes.saturating_mul(ROWS_FACTOR);
+            WireAnswer::of(answer, most, is_cancelled).map_or_else(
+                || {
+                    too_large(format!(
+                        "the rows of `{skill}.{function}` take more than {} MiB, the limit of a query in a process of its \
+                         own (four times `heap_bytes`)",
+                        most >> 20
+                    ))
+                },
+                Ok,
+            )
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the two processes say to each other. Separate because both sides must agree on it.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
@@ -106,14 +107,25 @@ impl Head {
 }
 
 impl WireAnswer {
-    pub(super) fn of(answer: &Answer) -> Self {
-        match answer {
+    /// The answer as it is sent; `None` if its rows take more than `most` bytes of memory, or if nobody waits for it any
+    /// more: it is not made to its end then.
+    pub(super) fn of(answer: &Answer, most: usize, is_cancelled: &AtomicBool) -> Option<Self> {
+        Some(match answer {
             Answer::Rows(table) => {
-                Self::Rows(Head::of(&**table), (0..table.len()).map(|row| table.to_json(row)).collect())
+                let (mut rows, mut bytes) = (Vec::new(), 0_usize);
+                for row in 0..table.len() {
+                    let row = table.to_json(row);
+                    bytes = bytes.saturating_add(memory(&row));
+                    if bytes > most || is_cancelled.load(Ordering::Relaxed) {
+                        return None;
+                    }
+                    rows.push(row);
+                }
+                Self::Rows(Head::of(&**table), rows)
             }
             Answer::Record(table) => Self::Record(Head::of(&**table), table.to_json(0)),
             Answer::Value(value) => Self::Value(value.clone()),
-        }
+        })
     }
 
     pub(super) fn into_answer(self) -> Answer {
@@ -123,6 +135,19 @@ impl WireAnswer {
             Self::Value(value) => Answer::Value(value),
         }
     }
+}
+
+/// The memory that a value takes, about.
+fn memory(value: &Value) -> usize {
+    /// A field's place in the tree that an object is.
+    const ENTRY: usize = size_of::<String>() + size_of::<Value>();
+    size_of::<Value>()
+        + match value {
+            Value::String(text) => text.len(),
+            Value::Array(items) => items.iter().map(memory).sum(),
+            Value::Object(fields) => fields.iter().map(|(name, field)| ENTRY + name.len() + memory(field)).sum(),
+            Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        }
 }
 
 /// The arguments of a call, as the child got them from the script.

@@ -24,9 +24,10 @@ const LARGE_FUTURE_BYTES: u64 = 16 * 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum TaskLint {
-    /// Its first poll has lasted for a second: it has never yielded.
+    /// Its first poll has lasted for a second: it has never yielded. It may be in a `block_in_place`, which keeps no
+    /// worker: `stalls.now()` tells.
     NeverYielded,
-    /// It was aborted, and goes on because its poll does not end.
+    /// It was aborted, and goes on because its poll has lasted for 10 ms.
     CancelledButRunning,
     /// A later poll has lasted for 10 ms.
     LongPoll,
@@ -94,7 +95,7 @@ fn of(state: &TasksState, task: &Row, row: &TaskRow<'_>) -> Vec<(TaskLint, u64, 
         } else if row.polls_total > 1 && ms >= LONG_POLL_MS {
             found.push((TaskLint::LongPoll, figure, format!("its poll has lasted for {ms:.0} ms")));
         }
-        if handle.is_some_and(|handle| handle.is_cancelled) {
+        if handle.is_some_and(|handle| handle.is_cancelled) && ms >= LONG_POLL_MS {
             let text = format!("it was aborted, and its poll has lasted for {ms:.0} ms");
             found.push((TaskLint::CancelledButRunning, figure, text));
         }
