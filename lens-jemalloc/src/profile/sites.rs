@@ -59,7 +59,14 @@ fn site<'a>(profile: &'a HeapProfile, stack: &'a StackUse) -> Option<&'a Frame> 
     let mut frames = profile.frames_of(stack);
     let first = frames.next();
     let all = || profile.frames_of(stack);
-    all().find(of(Origin::Service)).or_else(|| all().find(of(Origin::Dependency))).or(first)
+    // What a library allocates for lens is lens's.
+    let others = if all().any(starts_lens_thread) { Origin::Plumbing } else { Origin::Dependency };
+    all().find(of(Origin::Service)).or_else(|| all().find(of(others))).or(first)
+}
+
+/// Whether it is one of the functions that lens's threads begin in.
+fn starts_lens_thread(frame: &Frame) -> bool {
+    ["lens_core::threads::", "lens_core::sandbox::threads::"].iter().any(|path| frame.function.contains(path))
 }
 
 /// The stack without the allocator's own functions, which are in front of every one.
@@ -107,5 +114,26 @@ mod tests {
             ..super::super::tests::empty()
         };
         assert_eq!(sites(&profile)[0].frame.unwrap().function, "shop::cart::add");
+    }
+
+    #[test]
+    fn what_a_library_allocates_in_a_thread_of_lens_is_not_the_librarys() {
+        let inside =
+            [frame("alloc::raw_vec::RawVec<T>::grow_one", Origin::Plumbing), frame("zstd::x", Origin::Dependency)];
+        let lens = frame("lens_tokio::stack::linux::debug::tables", Origin::Plumbing);
+        let outside = frame("<lens_core::threads::spawn<F>::{closure#0} as FnOnce<()>>::call_once", Origin::Plumbing);
+        let site = |frames: Vec<Frame>| {
+            let stacks = vec![StackUse { frames: (0..frames.len() as u32).collect(), ..StackUse::default() }];
+            let profile = HeapProfile { frames, stacks, ..super::super::tests::empty() };
+            let frame = sites(&profile)[0].frame.unwrap().clone();
+            (frame.function, frame.origin)
+        };
+        let of_lens = site([&inside[..], &[lens.clone(), outside.clone()]].concat());
+        assert_eq!(of_lens.1, Origin::Plumbing);
+        // A skill of the service's own runs in lens's threads, too.
+        let skill = frame("shop::skill::collect", Origin::Service);
+        assert_eq!(site([&inside[..], &[skill, outside]].concat()).0, "shop::skill::collect");
+        // And what the service spawns through lens runs in its own.
+        assert_eq!(site([&inside[..], &[lens]].concat()).0, "zstd::x");
     }
 }

@@ -36,15 +36,23 @@ fn origin(path: &str, function: &str) -> Origin {
         return Origin::Plumbing;
     }
     let Some(dependency) = dependency(path) else {
-        let function = function.trim_start_matches('<');
-        let is_lens = ["lens::", "lens_core::", "lens_jemalloc::", "lens_skills::", "lens_tokio::"]
-            .iter()
-            .any(|name| function.starts_with(name));
-        return if is_lens { Origin::Plumbing } else { Origin::Service };
+        return if is_lens(path, function) { Origin::Plumbing } else { Origin::Service };
     };
     let is_plumbing =
         ["tokio-1.", "tracing-", "lens-", "tikv-jemalloc"].iter().any(|name| dependency.starts_with(name));
     if is_plumbing { Origin::Plumbing } else { Origin::Dependency }
+}
+
+/// Whether it is lens's, where that is built from a folder beside the service. A closure's function can begin with the
+/// trait that it is called by, so the path counts as well.
+fn is_lens(path: &str, function: &str) -> bool {
+    let function = function.trim_start_matches('<');
+    ["lens::", "lens_core::", "lens_jemalloc::", "lens_skills::", "lens_tokio::"]
+        .iter()
+        .any(|name| function.starts_with(name))
+        || ["/lens-core/src/", "/lens-jemalloc/src/", "/lens-skills/src/", "/lens-tokio/src/"]
+            .iter()
+            .any(|folder| path.contains(folder))
 }
 
 /// Whether the file is the standard library's, as its builds name them.
@@ -97,7 +105,8 @@ mod tests {
                 "/home/a/.cargo/registry/src/index-19/tikv-jemallocator-0.7.0/src/lib.rs",
                 "<tikv_jemallocator::Jemalloc>::alloc",
             ),
-            ("/home/a/lens/lens-core/src/recorder.rs", "<lens_core::recorder::Recorder as x::Y>::z"),
+            ("/home/a/lens/src/http.rs", "<lens::http::Server as x::Y>::z"),
+            ("/home/a/lens/lens-tokio/src/stack/linux/debug.rs", "<&mut lens_tokio::x::{closure#0} as y::FnMut>::call"),
         ];
         for (path, function) in plumbing {
             assert_eq!(seen(path, function).1, Origin::Plumbing, "{function}");
