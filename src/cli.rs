@@ -124,8 +124,12 @@ fn run(command: Command) -> Result<(), Failure> {
     let is_asked_here = std::io::stdin().is_terminal();
     match command.asked {
         Some(Asked::Query { script, service }) => {
-            let text = script.read(true)?.unwrap_or_default();
-            once(&Remote::new(&service.url, service.token)?, &text, &script)
+            let text = script.read(!is_asked_here || script.check)?;
+            let target = Remote::new(&service.url, service.token)?;
+            match text {
+                Some(text) => once(&target, &text, &script),
+                None => repl::run(&target, &target.name()),
+            }
         }
         Some(Asked::Open { script, capture }) => {
             let text = script.read(!is_asked_here)?;

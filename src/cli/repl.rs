@@ -2,6 +2,7 @@
 //! because only here something is remembered: what was defined is put before the next query.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use rustyline::completion::{Completer, Pair};
@@ -46,7 +47,7 @@ pub(super) fn run(target: &dyn Target, name: &str) -> Result<(), Failure> {
         let _ = editor.load_history(file);
     }
     println!("lens {} · {name} · :help", env!("CARGO_PKG_VERSION"));
-    let mut session = Session { defined: String::new(), shape: Shape::Table };
+    let mut session = Session { defined: String::new(), shape: Shape::Table, told: HashSet::new() };
     loop {
         match editor.readline("lens> ") {
             Ok(line) => {
@@ -89,6 +90,8 @@ struct Session {
     /// What was defined so far, as a script.
     defined: String,
     shape: Shape,
+    /// The gaps that were told, which would be after each answer.
+    told: HashSet<String>,
 }
 
 impl Session {
@@ -109,6 +112,11 @@ impl Session {
         }
     }
 
+    /// Whether a gap was not told yet, but for its figures.
+    fn is_news(&mut self, gap: &str) -> bool {
+        self.told.insert(gap.chars().filter(|letter| !letter.is_ascii_digit()).collect())
+    }
+
     fn ask(&mut self, target: &dyn Target, line: &mut Line, text: &str) {
         let before = self.defined.lines().count();
         let names = defined(text);
@@ -116,7 +124,8 @@ impl Session {
             Ok(reply) => {
                 // An assignment has no value to show, and `main` defined earlier is no answer to it.
                 if names.is_empty() || !ends_in_definition(text) {
-                    show::answer(&reply, self.shape);
+                    show::value(&reply, self.shape);
+                    show::gaps(&reply).iter().filter(|gap| self.is_news(gap)).for_each(|gap| eprintln!("{gap}"));
                     eprintln!("# {}", show::cost(&reply));
                 }
                 if !names.is_empty() {

@@ -9,6 +9,12 @@ use crate::table;
 
 /// Prints an answer.
 pub(super) fn answer(reply: &Reply, shape: Shape) {
+    value(reply, shape);
+    gaps(reply).iter().for_each(|gap| eprintln!("{gap}"));
+}
+
+/// Prints the value and what the script printed.
+pub(super) fn value(reply: &Reply, shape: Shape) {
     let value = match shape {
         Shape::Table => table::render(&reply.value, &reply.columns, width()),
         Shape::Json => format!("{:#}\n", reply.value),
@@ -21,10 +27,15 @@ pub(super) fn answer(reply: &Reply, shape: Shape) {
     }
     // Whoever reads the output may have seen enough.
     let _ = std::io::stdout().lock().write_all(value.as_bytes());
-    for gap in &reply.coverage {
+}
+
+/// What was not there, or not all of it, a line each.
+pub(super) fn gaps(reply: &Reply) -> Vec<String> {
+    let line = |gap: &serde_json::Value| {
         let [skill, source, fix] = ["skill", "source", "fix"].map(|name| table::harmless(&table::text(&gap[name])));
-        eprintln!("# {skill}: {source} is not there: {fix}");
-    }
+        format!("# {skill}: {source}: {fix}")
+    };
+    reply.coverage.iter().map(line).collect()
 }
 
 /// How wide the terminal is, if the output is one.
