@@ -15,6 +15,9 @@ use crate::time::Timestamp;
 /// The longest sentence and the longest expression.
 pub const MAX_FACT_BYTES: usize = 2_000;
 
+/// The most of a value that is quoted where it proves nothing.
+const MAX_SHOWN_BYTES: usize = 450;
+
 /// How far two evaluations of one expression may differ, of the value: a capture's file keeps floats to the last digit but
 /// one.
 const TOLERANCE: f64 = 1e-9;
@@ -72,19 +75,17 @@ impl Fact {
         capture: &Capture,
         evaluate: impl FnOnce() -> Result<Outcome, QueryError>,
     ) -> Result<Self, FalseFact> {
-        let no = |why: String| FalseFact { text: clipped(text), expr: clipped(expr), why };
+        let no =
+            |why: String| FalseFact { text: clipped(text, MAX_FACT_BYTES), expr: clipped(expr, MAX_FACT_BYTES), why };
         if text.trim().is_empty() || text.len() > MAX_FACT_BYTES || expr.len() > MAX_FACT_BYTES {
             return Err(no(format!("a sentence and its expression have 1 to {MAX_FACT_BYTES} bytes each")));
         }
         let outcome = evaluate().map_err(|error| no(error.message))?;
-        if let Some(why) = falsity(&outcome.value) {
+        if let Some(why) = Self::falsity(&outcome.value) {
             return Err(no(why));
         }
         grounds::check(text, expr, &outcome.value).map_err(no)?;
-        let mut skills = grounds::skills(expr, capture.registry().names());
-        skills.extend(outcome.touched);
-        skills.sort();
-        skills.dedup();
+        let skills = Self::asked(expr, outcome.touched, capture);
         Ok(Self {
             text: text.to_owned(),
             expr: expr.to_owned(),
@@ -93,6 +94,31 @@ impl Fact {
             capture: capture.id().to_owned(),
             at: capture.at(),
         })
+    }
+
+    /// The skills that `expr` asks: those that it names, and those that it `touched` when it was evaluated.
+    pub(crate) fn asked(expr: &str, touched: Vec<String>, capture: &Capture) -> Vec<String> {
+        let mut skills = grounds::skills(expr, capture.registry().names());
+        skills.extend(touched);
+        skills.sort();
+        skills.dedup();
+        skills
+    }
+
+    /// Why `value` proves nothing; the items of a list are all claimed.
+    pub(crate) fn falsity(value: &Value) -> Option<String> {
+        match value {
+            Value::Null => Some("it is None".to_owned()),
+            Value::Bool(false) => Some("it is False".to_owned()),
+            Value::Array(items) if items.is_empty() => Some("it is an empty list".to_owned()),
+            Value::Array(items) => items.iter().find_map(|item| match item {
+                Value::Null | Value::Bool(false) => {
+                    Some(format!("not all of it is true: {}", clipped(&value.to_string(), MAX_SHOWN_BYTES)))
+                }
+                item => unavailable(item),
+            }),
+            other => unavailable(other),
+        }
     }
 
     /// Holds the fact to more, because nobody vouches for who stated it: it must say something that is measured, and no
@@ -123,29 +149,16 @@ impl Fact {
         }
         let again = Self::establish(&self.text, &self.expr, capture, sandbox)?;
         if !same(&self.value, &again.value) {
-            return Err(no(format!("it was {}, and now is {}", self.value, again.value)));
+            let shown = |value: &Value| clipped(&value.to_string(), MAX_SHOWN_BYTES);
+            return Err(no(format!("it was {}, and now is {}", shown(&self.value), shown(&again.value))));
         }
         Ok(())
     }
 }
 
-/// Why `value` proves nothing; the items of a list are all claimed.
-fn falsity(value: &Value) -> Option<String> {
-    match value {
-        Value::Null => Some("it is None".to_owned()),
-        Value::Bool(false) => Some("it is False".to_owned()),
-        Value::Array(items) if items.is_empty() => Some("it is an empty list".to_owned()),
-        Value::Array(items) => items.iter().find_map(|item| match item {
-            Value::Null | Value::Bool(false) => Some(format!("not all of it is true: {value}")),
-            item => unavailable(item),
-        }),
-        other => unavailable(other),
-    }
-}
-
 fn unavailable(value: &Value) -> Option<String> {
     let fix = value.get("unavailable").and(value.get("fix"))?;
-    Some(format!("it is not known: {}", fix.as_str().unwrap_or_default()))
+    Some(format!("it is not known: {}", clipped(fix.as_str().unwrap_or_default(), MAX_SHOWN_BYTES)))
 }
 
 /// Whether two evaluations gave the same, up to [`TOLERANCE`].
@@ -166,8 +179,8 @@ fn same(one: &Value, other: &Value) -> bool {
     }
 }
 
-fn clipped(text: &str) -> String {
-    let mut end = text.len().min(MAX_FACT_BYTES);
+fn clipped(text: &str, bytes: usize) -> String {
+    let mut end = text.len().min(bytes);
     while !text.is_char_boundary(end) {
         end -= 1;
     }
@@ -190,10 +203,22 @@ mod tests {
             json!({"unavailable": "not_yet", "fix": "wait"}),
             json!([{"unavailable": "not_yet", "fix": "wait"}]),
         ] {
-            assert!(falsity(&value).is_some(), "{value}");
+            assert!(Fact::falsity(&value).is_some(), "{value}");
         }
         for value in [json!(true), json!(0), json!("a"), json!([0, true]), json!({"a": false})] {
-            assert_eq!(falsity(&value), None, "{value}");
+            assert_eq!(Fact::falsity(&value), None, "{value}");
+        }
+    }
+
+    /// It becomes a defect of a check, or what a model is told.
+    #[test]
+    fn why_a_long_value_proves_nothing_is_short() {
+        let mut items = vec![json!("é".repeat(100)); 10_000];
+        items.push(json!(false));
+        let unknown = json!({"unavailable": "not_yet", "fix": "é".repeat(10_000)});
+        for value in [Value::Array(items), unknown] {
+            let why = Fact::falsity(&value).unwrap();
+            assert!(why.len() <= 500, "{}: {why}", why.len());
         }
     }
 

@@ -15,9 +15,13 @@ use crate::capture::Capture;
 use crate::evidence::{Cause, Fact, FalseFact, Finding, Report, STATED_BY_MODEL, Severity};
 use crate::reference::SkillReference;
 use crate::registry::Registry;
+use crate::sandbox::Outcome;
 
 /// The longest hypothesis.
 const MAX_HYPOTHESIS_BYTES: usize = 500;
+
+/// The longest reason for which a claim is refused, and the most of its value that comes with it.
+const MAX_WHY_BYTES: usize = 500;
 
 /// How many consecutive words of a text of the service make a hypothesis a quotation of it.
 const QUOTED_WORDS: usize = 4;
@@ -32,6 +36,12 @@ pub(super) struct Claim {
     /// A Starlark expression whose value shows the sentence: numbers, names or rows, not True.
     #[schemars(length(min = 1, max = 1_000))]
     pub(super) expr: String,
+}
+
+/// Why a claim is no fact, and what its expression gives, both as they may be sent.
+struct Refusal {
+    why: String,
+    gives: String,
 }
 
 /// A finding as a model states it.
@@ -75,36 +85,50 @@ impl Run {
     pub(super) async fn establish(&self, actor: &str, claim: &Claim, capture: &Arc<Capture>) -> Result<Fact, String> {
         match self.judged(claim, capture).await {
             Ok(fact) => Ok(fact),
-            Err(why) => {
-                let why = self.redacted(&why);
-                let gives = match self.evaluate(&claim.expr, capture).await {
-                    Ok((value, _)) => format!("the expression gives {}", short(&value.to_string(), 1_000)),
-                    Err(error) => format!("the expression gives nothing: {error}"),
-                };
+            Err(Refusal { why, gives }) => {
+                let why = short(&self.redacted(&why), MAX_WHY_BYTES);
                 let text = self.redacted(&short(&claim.text, payload::MAX_TEXT_BYTES));
                 let expr = self.redacted(&short(&claim.expr, payload::MAX_TEXT_BYTES));
-                let told = format!("{text:?} is no fact: {why}; {gives}");
+                let told = format!("{text:?} is no fact: {why}; the expression gives {gives}");
                 self.refuse(actor, FalseFact { text, expr, why });
                 Err(told)
             }
         }
     }
 
-    async fn judged(&self, claim: &Claim, capture: &Arc<Capture>) -> Result<Fact, String> {
+    async fn judged(&self, claim: &Claim, capture: &Arc<Capture>) -> Result<Fact, Refusal> {
+        let capture = self.told_of(capture);
+        let nothing = |why| Refusal { why, gives: "nothing".to_owned() };
+        // Nothing of the value or the error is told before it is known of whom it is.
+        let outcome = self.outcome(&claim.expr, &capture).await.map_err(nothing)?;
+        let mut outcome = outcome.map_err(|error| nothing(self.told(&claim.expr, &error)))?;
+        outcome.touched = Fact::asked(&claim.expr, outcome.touched, &capture);
+        if let Some(why) = self.unasked(&outcome.touched) {
+            return Err(Refusal { why, gives: "what is not told".to_owned() });
+        }
+        let sent = self.sendable(outcome.value.clone(), &outcome.touched);
+        let gives = short(&sent.to_string(), MAX_WHY_BYTES);
+        let refusal = |why| Refusal { why, gives };
+        if Fact::falsity(&outcome.value).is_some() {
+            // Of the value as it is sent, which may be cut.
+            let why = Fact::falsity(payload::shown(&sent)).unwrap_or_else(|| "not all of it is true".to_owned());
+            return Err(refusal(why));
+        }
+        self.borne_out(claim, outcome, capture).await.map_err(refusal)
+    }
+
+    /// The fact, if what its expression gives bears it out. Why it does not has nothing of the value.
+    async fn borne_out(&self, claim: &Claim, outcome: Outcome, capture: Arc<Capture>) -> Result<Fact, String> {
         if let Some(word) = words::hedge(&claim.text) {
             return Err(format!("\"{word}\" makes it a guess: state what is, and put guesses into the hypothesis"));
         }
         if self.redacted(&claim.text) != claim.text {
             return Err("it quotes something secret".to_owned());
         }
-        let (claim, capture, queries) = (claim.clone(), self.told_of(capture), self.0.service.queries.clone());
-        let place = self.0.service.places.acquire().await.map_err(|_| "lens has stopped".to_owned())?;
-        let established = self.work(move || Fact::establish(&claim.text, &claim.expr, &capture, &queries)).await?;
-        drop(place);
-        let fact = established.map_err(|error| error.why)?;
-        if let Some(other) = fact.skills.iter().find(|skill| !self.may_ask(skill)) {
-            return Err(format!("`{other}` is not among the skills of this investigation"));
-        }
+        let (claim, outcome) = (claim.clone(), Arc::new(outcome));
+        let established =
+            self.work(move || Fact::establish_by(&claim.text, &claim.expr, &capture, || Ok(Outcome::clone(&outcome))));
+        let fact = established.await?.map_err(|error| error.why)?;
         if let Some(field) = self.reads_withheld(&fact) {
             return Err(format!("it reads `{field}`, which is not shared with you: show it by other fields"));
         }

@@ -22,7 +22,7 @@ use crate::checks::Checks;
 use crate::evidence::{Answered, EndedBy, FalseFact, Finding, HealthState, Operated, Report, Resource, Severity};
 use crate::recorder::Recorder;
 use crate::registry::Registry;
-use crate::sandbox::{QueryErrorKind, Sandbox};
+use crate::sandbox::{Outcome, QueryError, QueryErrorKind, Sandbox};
 
 /// 100 snapshots in one investigation. More lets operators look more often.
 pub const MAX_SNAPSHOTS: usize = 100;
@@ -354,33 +354,44 @@ impl Run {
         Ok((value, touched))
     }
 
-    /// The part of [`execute`](Self::execute) that needs no budget: a fact is evaluated however much was asked before.
-    pub(super) async fn evaluate(&self, code: &str, capture: &Arc<Capture>) -> Result<(Value, Vec<String>), String> {
-        let place = self.0.service.places.acquire().await.map_err(|_| "lens has stopped".to_owned())?;
-        let capture = self.told_of(capture);
-        let outcome = loop {
+    /// The part of [`execute`](Self::execute) that needs no budget.
+    async fn evaluate(&self, code: &str, capture: &Arc<Capture>) -> Result<(Value, Vec<String>), String> {
+        let outcome = self.outcome(code, &self.told_of(capture)).await?.map_err(|error| self.told(code, &error))?;
+        if let Some(other) = self.unasked(&outcome.touched) {
+            return Err(other);
+        }
+        let value = self.sendable(outcome.value, &outcome.touched);
+        Ok((value, outcome.touched))
+    }
+
+    /// What a script of a model gives over `capture`, as soon as there is a place for it. Nothing of it may be told as it is.
+    pub(super) async fn outcome(
+        &self,
+        code: &str,
+        capture: &Arc<Capture>,
+    ) -> Result<Result<Outcome, QueryError>, String> {
+        let places = Arc::clone(&self.0.service.places);
+        // It is held until the query has ended, also if nobody waits for it any more.
+        let place = Arc::new(places.acquire_owned().await.map_err(|_| "lens has stopped".to_owned())?);
+        loop {
             let (answer, answered) = oneshot::channel();
-            let started = self.0.service.queries.start(code, Arc::clone(&capture), move |result| {
+            let held = Arc::clone(&place);
+            let started = self.0.service.queries.start(code, Arc::clone(capture), move |result| {
+                drop(held);
                 // Whoever asked may be gone.
                 let _ = answer.send(result);
             });
             match started {
                 Ok(running) => {
+                    drop(place);
                     let result = answered.await;
                     drop(running);
-                    break result.map_err(|_| "the query ended unheard".to_owned())?;
+                    return result.map_err(|_| "the query ended unheard".to_owned());
                 }
                 Err(error) if error.kind == QueryErrorKind::Overloaded => tokio::time::sleep(BUSY_WAIT).await,
                 Err(error) => return Err(error.message),
             }
-        };
-        drop(place);
-        let outcome = outcome.map_err(|error| self.told(code, &error))?;
-        if let Some(other) = outcome.touched.iter().find(|skill| !self.may_ask(skill)) {
-            return Err(format!("`{other}` is not among the skills of this investigation"));
         }
-        let value = self.sendable(outcome.value, &outcome.touched);
-        Ok((value, outcome.touched))
     }
 
     pub(super) fn exhausted(&self, resource: Resource) -> String {

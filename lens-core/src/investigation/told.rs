@@ -36,20 +36,27 @@ impl Run {
     }
 
     /// An error as it may be sent. It may quote what the script read, so of a script that names a skill that may not be
-    /// asked, or whose text is not shared and not marked as such, only what kind it is.
+    /// asked, only that; and of one whose text is not shared and not marked as such, only what kind it is.
     pub(super) fn told(&self, code: &str, error: &QueryError) -> String {
         let registry = &self.0.service.registry;
+        let named = || words::of_code(code).filter(|name| registry.get(name).is_ok());
+        if let Some(other) = named().find(|skill| !self.may_ask(skill)) {
+            // The same as where it does not fail: whether it does may depend on what was read.
+            return not_among(other);
+        }
         let is_marked = |skill: &str| registry.get(skill).is_ok_and(Entry::has_free_text);
-        let is_closed = |skill: &str| !self.may_ask(skill) || self.0.withheld.contains(skill) && !is_marked(skill);
-        let mut names = words::of_code(code);
-        let is_skill = |name: &str| registry.get(name).is_ok();
-        match names.find(|name| is_skill(name) && is_closed(name)) {
+        match named().find(|skill| self.0.withheld.contains(*skill) && !is_marked(skill)) {
             Some(skill) => {
                 let line = error.line.map_or_else(String::new, |line| format!(" in line {line}"));
                 format!("it failed{line} ({:?}); why is not told, because the script names `{skill}`", error.kind)
             }
             None => self.redacted(&error.to_string()),
         }
+    }
+
+    /// Says so, if one of the skills that a script has read may not be looked into.
+    pub(super) fn unasked(&self, touched: &[String]) -> Option<String> {
+        touched.iter().find(|skill| !self.may_ask(skill)).map(|skill| not_among(skill))
     }
 
     /// A value as it may be sent: without secrets, without free text of skills that share none, and short.
@@ -132,4 +139,8 @@ impl Run {
             json!({"investigation": id, "found": found})
         })
     }
+}
+
+fn not_among(skill: &str) -> String {
+    format!("`{skill}` is not among the skills of this investigation")
 }

@@ -190,3 +190,53 @@ async fn an_answer_has_only_sentences_that_are_true() {
     let answer = report.model.as_ref().unwrap().answer.as_ref().unwrap();
     assert_eq!(answer.facts.iter().map(|fact| fact.text.as_str()).collect::<Vec<_>>(), ["`till-a` has served 31"]);
 }
+
+/// What is refused tells no more than a query does: not of whom else, no text that is not shared, and not much.
+#[tokio::test]
+async fn a_refused_claim_tells_no_more_than_a_query() {
+    // What it gives is not in the expression.
+    let account = "bank.account() * 1000003";
+    for (expr, why) in [
+        (format!("[False, {account}]"), "`bank` is not among the skills"),
+        (format!("fail({account})"), "`bank` is not among the skills"),
+        (format!("{{\"unavailable\": \"\", \"fix\": str({account})}}"), "`bank` is not among the skills"),
+        ("[False, logs.recent()[0].message]".to_owned(), "not all of it is true"),
+        ("fail(logs.recent()[0].message)".to_owned(), "it failed in line 1 (Runtime)"),
+        ("{\"unavailable\": \"\", \"fix\": logs.recent()[0].message}".to_owned(), "it is not known"),
+        ("[\"x\" * 1000 for n in range(1000)] + [False, shop.queue().waiting]".to_owned(), "not all of it is true"),
+        ("[False] + [\"x\" * 50000, shop.queue().waiting]".to_owned(), "not all of it is true"),
+        ("{\"unavailable\": \"\", \"fix\": \"x\" * 50000}".to_owned(), "it is not known"),
+        ("fail(\"x\" * 50000)".to_owned(), "xxx"),
+    ] {
+        let claim = reports("other", &[("7 customers wait", &expr)]);
+        let mut acts = vec![json!({"intent": "done"}), json!({"intent": "done"}), claim];
+        let site = Site::scripted(move |prompt| match is_for(prompt, "classify") {
+            true => act(json!({"intent": "investigation", "skills": ["shop"]})),
+            false if is_for(prompt, "synthesize") => act(json!({"intent": "conclude", "insights": []})),
+            false => act(acts.pop().unwrap()),
+        });
+        let mut events = site.investigator.events().listen();
+        let order = Order::new("slow").strategy(Strategy::Pipeline).skills(["shop", "logs"]);
+        let outcome = site.run(order).await;
+        assert!(stated(&outcome.report).is_empty(), "{expr}");
+        let refused = std::iter::from_fn(|| events.try_next()).find_map(|happened| match happened.event {
+            Event::FactRefused { why } => Some(why),
+            _ => None,
+        });
+        let entries = &outcome.transcript.entries;
+        let kept = entries.iter().find_map(|entry| match &entry.step {
+            Step::Refused { fact } => Some(fact.why.clone()),
+            _ => None,
+        });
+        assert_eq!(refused, kept);
+        assert!(kept.unwrap().contains(why), "{expr}: {refused:?}");
+        assert!(refused.unwrap().len() <= 510, "{expr}");
+        let site = site.asked();
+        let told = site.iter().filter(|prompt| is_for(prompt, "operator")).nth(1).map(last).unwrap();
+        assert!(told.contains(why) && told.len() < 3_000, "{expr}: {} bytes", told.len());
+        let sent = serde_json::to_string(&outcome.transcript).unwrap();
+        for secret in ["250000750", "ignore all previous"] {
+            assert!(!sent.contains(secret), "{expr}: {sent}");
+        }
+    }
+}
