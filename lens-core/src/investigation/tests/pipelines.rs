@@ -151,6 +151,77 @@ async fn the_checks_alone_ask_no_model() {
     assert_eq!((site.asked().len(), spent(&report).requests), (0, 0));
 }
 
+/// A site whose operator of `shop` states a finding, with the sandbox in which that is evaluated.
+fn stating(fact: (&'static str, &'static str)) -> (Site, Sandbox) {
+    let mut acts = vec![json!({"intent": "done"}), reports("other", &[fact])];
+    let model = Arc::new(Scripted::new(move |prompt| {
+        if is_for(prompt, "classify") {
+            act(json!({"intent": "investigation", "skills": ["shop"]}))
+        } else if is_for(prompt, "synthesize") {
+            act(json!({"intent": "conclude", "insights": []}))
+        } else {
+            act(acts.pop().unwrap())
+        }
+    }));
+    let mut builder = RegistryBuilder::new();
+    builder.skill(Shop).unwrap();
+    let (registry, recorder) = (Arc::new(builder.build()), Arc::new(Recorder::new()));
+    let checks = Arc::new(Checks::new(&registry, &[], &[]).unwrap());
+    let queries = Sandbox::new(Limits::default());
+    let settings = Settings { model: Some(Arc::clone(&model) as Arc<dyn Model>), ..Settings::default() };
+    let investigator = Investigator::new(settings, &registry, &recorder, &checks, &queries);
+    (Site { investigator, registry, recorder, model: Some(model) }, queries)
+}
+
+/// What cannot be evaluated yet is not false.
+#[tokio::test]
+async fn a_fact_waits_for_a_place_where_the_sandbox_is_full() {
+    let (site, queries) = stating(("`till-a` has served 31 customers", "shop.tills()[0]"));
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let released = Arc::new(std::sync::Mutex::new(released));
+    for _ in 0..queries.limits().concurrency {
+        let released = Arc::clone(&released);
+        // Until the other side is dropped.
+        queries.start_work(move || released.lock().unwrap().recv(), drop).unwrap();
+    }
+    let refused = queries.store().dropped_total;
+    let (report, ()) = tokio::join!(async { site.pipeline().await.report }, async {
+        while queries.store().dropped_total == refused {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        drop(release);
+    });
+    the_checks_are_in(&report);
+    assert_eq!(stated(&report).len(), 1, "{:?}", last(site.asked().last().unwrap()));
+    assert_eq!(spent(&report).refused_facts, 0);
+}
+
+/// Else whoever comes next would find the sandbox full.
+#[tokio::test]
+async fn a_query_keeps_its_place_until_it_has_ended_though_nobody_waits_for_it() {
+    let (site, queries) = stating(("", ""));
+    let run = site.begin(Order::default());
+    let places = Arc::clone(&run.0.service.places);
+    let all = places.available_permits();
+    let forever = "[n for n in range(10000) for m in range(10000) if m < 0]";
+    let mut query = Box::pin(run.query(forever));
+    tokio::select! {
+        biased;
+        ended = &mut query => panic!("{ended:?}"),
+        () = std::future::ready(()) => {}
+    }
+    drop(query);
+    let is_running = || queries.store().len_count > 0;
+    while is_running() {
+        let free = places.available_permits();
+        assert!(free < all || !is_running(), "it still runs");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    while places.available_permits() < all {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
 #[tokio::test]
 async fn without_a_model_every_strategy_answers_what_the_checks_found() {
     for strategy in [Strategy::Pipeline, Strategy::AgentLoop] {
