@@ -146,7 +146,7 @@ impl Capture {
             return entry.call(function, &state, self.at, &*self.history, arguments);
         }
         let reference = entry.function(function)?;
-        withheld::refuse_search(skill, reference, &arguments)?;
+        withheld::refuse(skill, reference, &arguments)?;
         let answer = entry.call(function, &state, self.at, &*self.history, arguments)?;
         Ok(withheld::without_free_text(skill, reference, answer))
     }

@@ -141,6 +141,9 @@ impl SkillFunction {
             }
             _ => {}
         }
+        if reference.is_free_text {
+            text.push_str("  gives free text\n");
+        }
         let _ = writeln!(text, "  example: {}", reference.example);
         if let Some(effect) = &reference.effect {
             let _ = writeln!(text, "  acts on the service: {effect}");

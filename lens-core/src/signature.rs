@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::error::{CallError, nearest};
 use crate::reference::within;
-pub(crate) use schema::{fields, parameters, return_type};
+pub(crate) use schema::{Given, parameters};
 
 /// One argument of a function.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -203,6 +203,10 @@ pub struct FunctionReference {
     pub parameters: Vec<Parameter>,
     /// What it returns.
     pub returns: Returns,
+    /// Whether free text is in what it returns beside the fields: in an answer without fields, or in what not every row has.
+    /// A model gets none of it unless the service shares it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_free_text: bool,
     /// A call that works: `tasks.top(limit=3)`.
     pub example: String,
     /// What calling it does to the service; absent for a question that only reads.
@@ -221,7 +225,8 @@ impl FunctionReference {
 
     /// Whether it gives free text, or looks for it.
     pub(crate) fn has_free_text(&self) -> bool {
-        self.fields().iter().any(|field| field.is_free_text)
+        self.is_free_text
+            || self.fields().iter().any(|field| field.is_free_text)
             || self.parameters.iter().any(|parameter| parameter.is_free_text)
     }
 

@@ -5,7 +5,8 @@
 //!
 //! A field of a row or a record that holds text which the service, or whoever talks to it, wrote is marked with
 //! `#[schemars(extend("x-lens-free-text" = true))]`, and so is an argument that looks for such text. People and checks see
-//! it. A model does where the service shares it; elsewhere it gets an absent value, whatever it asks.
+//! it. A model does where the service shares it; elsewhere it gets an absent value, whatever it asks: in the place of the
+//! field, or of the whole answer where the mark is in none of its fields (a map of such rows, an enum with data).
 
 use std::borrow::Cow;
 use std::fmt;
@@ -23,7 +24,7 @@ use crate::error::CallError;
 use crate::metric::Metrics;
 use crate::reading::{Reading, Source};
 use crate::recorder::{History, Series};
-use crate::signature::{self, Arguments, FunctionReference, Returns};
+use crate::signature::{self, Arguments, FunctionReference, Given};
 use crate::store::Store;
 use crate::time::{Span, Timestamp};
 
@@ -272,8 +273,8 @@ impl<S: 'static> Functions<S> {
         A: DeserializeOwned + JsonSchema,
         R: Serialize + JsonSchema + Send + Sync + 'static,
     {
-        let returns = Returns::Rows(signature::fields::<R>());
-        self.add(name, doc, example, returns, move |view, arguments| function(view, arguments).map(Answer::rows))
+        let given = Given::rows::<R>();
+        self.add(name, doc, example, given, move |view, arguments| function(view, arguments).map(Answer::rows))
     }
 
     /// Adds a function that gives many rows, each of which is made when it is read: what a script does not look at costs
@@ -291,8 +292,8 @@ impl<S: 'static> Functions<S> {
         T: Rows,
         T::Row<'static>: JsonSchema,
     {
-        let returns = Returns::Rows(signature::fields::<T::Row<'static>>());
-        self.add(name, doc, example, returns, move |view, arguments| function(view, arguments).map(Answer::rows))
+        let given = Given::rows::<T::Row<'static>>();
+        self.add(name, doc, example, given, move |view, arguments| function(view, arguments).map(Answer::rows))
     }
 
     /// Adds a function that gives one row.
@@ -308,8 +309,8 @@ impl<S: 'static> Functions<S> {
         A: DeserializeOwned + JsonSchema,
         R: Serialize + JsonSchema + Send + Sync + 'static,
     {
-        let returns = Returns::Record(signature::fields::<R>());
-        self.add(name, doc, example, returns, move |view, arguments| function(view, arguments).map(Answer::record))
+        let given = Given::record::<R>();
+        self.add(name, doc, example, given, move |view, arguments| function(view, arguments).map(Answer::record))
     }
 
     /// Adds a function that gives a plain value.
@@ -326,7 +327,7 @@ impl<S: 'static> Functions<S> {
         T: Serialize + JsonSchema,
     {
         let owned = name.to_owned();
-        self.add(name, doc, example, signature::return_type::<T>(), move |view, arguments| {
+        self.add(name, doc, example, Given::value::<T>(), move |view, arguments| {
             let value = function(view, arguments)?;
             serde_json::to_value(value)
                 .map(Answer::Value)
@@ -349,14 +350,15 @@ impl<S: 'static> Functions<S> {
         name: &str,
         doc: &str,
         example: &str,
-        returns: Returns,
+        given: Given,
         call: impl Fn(&View<'_, S>, A) -> Result<Answer, CallError> + Send + Sync + 'static,
     ) -> Self {
         let reference = FunctionReference {
             name: name.to_owned(),
             doc: doc.to_owned(),
             parameters: signature::parameters::<A>(),
-            returns,
+            returns: given.returns,
+            is_free_text: given.is_free_text,
             example: example.to_owned(),
             effect: None,
         };

@@ -173,6 +173,13 @@ struct Note {
 }
 
 #[derive(Serialize, JsonSchema)]
+enum Event {
+    Written(Note),
+    #[expect(dead_code, reason = "an enum has more than one variant")]
+    Burnt,
+}
+
+#[derive(Serialize, JsonSchema)]
 struct Tag {
     #[schemars(extend("x-lens-free-text" = true))]
     word: String,
@@ -211,6 +218,9 @@ impl Skill for Notes {
         })
         .record("first", "The first.", "notes.first()", |_, NoArguments {}| Ok(note()))
         .value("all", "All of them.", "notes.all()", |_, NoArguments {}| Ok(vec![note()]))
+        .value("by_id", "Each by its id.", "notes.by_id()", |_, NoArguments {}| Ok(BTreeMap::from([("7", note())])))
+        .rows("events", "What happened.", "notes.events()", |_, NoArguments {}| Ok(vec![Event::Written(note())]))
+        .record("last", "What happened last.", "notes.last()", |_, NoArguments {}| Ok(Event::Written(note())))
     }
 }
 
@@ -238,6 +248,21 @@ fn free_text_that_is_not_shared_is_absent_from_every_form_of_an_answer() {
     assert_eq!(ask(&whole, "first").to_json()["text"], "hunter2", "who is told all still is");
     assert_eq!(row_of(&told), row_of(&whole), "and so are other skills, of the same reading");
     assert_eq!(told.id(), whole.id());
+}
+
+#[test]
+fn an_answer_is_withheld_whole_where_its_free_text_is_in_no_field() {
+    let mut builder = RegistryBuilder::new();
+    builder.skill(Notes).unwrap();
+    let whole = Capture::live(&Arc::new(builder.build()), &Arc::new(Recorder::new()));
+    let told = whole.withholding(&Arc::new(["notes".to_owned()].into()));
+    for function in ["by_id", "events", "last"] {
+        let ask = |capture: &Capture| capture.call("notes", function, Arguments::default());
+        assert!(ask(&whole).unwrap().to_json().to_string().contains("hunter2"), "{function}");
+        let refused = ask(&told).unwrap_err().to_string();
+        let why = format!("`notes.{function}` is unavailable: share the free text of `notes`");
+        assert!(refused.starts_with(&why), "{refused}");
+    }
 }
 
 fn row_of(capture: &Capture) -> Value {

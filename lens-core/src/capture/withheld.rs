@@ -10,14 +10,19 @@ use crate::error::CallError;
 use crate::reading::Unavailable;
 use crate::signature::{Arguments, FunctionReference};
 
-/// Refuses a call that looks for free text: how many rows it gives would tell the text, letter by letter.
-pub(super) fn refuse_search(skill: &str, function: &FunctionReference, arguments: &Arguments) -> Result<(), CallError> {
+/// Refuses a call that looks for free text, for how many rows it gives would tell the text, letter by letter; and one that
+/// gives free text in no field that could be left out.
+pub(super) fn refuse(skill: &str, function: &FunctionReference, arguments: &Arguments) -> Result<(), CallError> {
     let by_place = function.parameters.iter().zip(&arguments.positional);
     let by_name = arguments.named.iter().filter_map(|(name, value)| {
         let parameter = function.parameters.iter().find(|parameter| parameter.name == *name)?;
         Some((parameter, value))
     });
     match by_place.chain(by_name).find(|(parameter, value)| parameter.is_free_text && !value.is_null()) {
+        None if function.is_free_text => {
+            let subject = format!("`{skill}.{}`", function.name);
+            Err(CallError::Unavailable { subject, reason: reason(skill) })
+        }
         None => Ok(()),
         Some((parameter, _)) => Err(CallError::Unavailable {
             subject: format!("`{skill}.{}({}=…)`", function.name, parameter.name),

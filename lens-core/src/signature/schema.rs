@@ -38,14 +38,35 @@ pub(crate) fn parameters<A: DeserializeOwned + JsonSchema>() -> Vec<Parameter> {
         .collect()
 }
 
-/// The fields of a row of type `R`, in the order of their declaration.
-pub(crate) fn fields<R: JsonSchema>() -> Vec<Field> {
-    record(&serialized_schema::<R>())
+/// What a function gives, as its schema says.
+pub(crate) struct Given {
+    pub(crate) returns: Returns,
+    /// Whether there is free text in it that is in none of its fields.
+    pub(crate) is_free_text: bool,
 }
 
-/// What a function that gives a plain `T` returns.
-pub(crate) fn return_type<T: JsonSchema>() -> Returns {
-    Returns::Value(of(serialized_schema::<T>().as_value()))
+impl Given {
+    /// Rows of type `R`, with its fields in the order of their declaration.
+    pub(crate) fn rows<R: JsonSchema>() -> Self {
+        Self::of_fields(&serialized_schema::<R>(), Returns::Rows)
+    }
+
+    /// One `R`.
+    pub(crate) fn record<R: JsonSchema>() -> Self {
+        Self::of_fields(&serialized_schema::<R>(), Returns::Record)
+    }
+
+    /// A plain `T`.
+    pub(crate) fn value<T: JsonSchema>() -> Self {
+        let schema = serialized_schema::<T>();
+        Self { returns: Returns::Value(of(schema.as_value())), is_free_text: holds_beside_fields(schema.as_value()) }
+    }
+
+    fn of_fields(schema: &Schema, returns: impl FnOnce(Vec<Field>) -> Returns) -> Self {
+        let parts = schema.as_object().into_iter().flatten();
+        let is_free_text = parts.filter(|(key, _)| *key != "properties").any(|(key, part)| marks(key, part));
+        Self { returns: returns(record(schema)), is_free_text }
+    }
 }
 
 fn serialized_schema<T: JsonSchema>() -> Schema {
@@ -100,12 +121,29 @@ fn unit(name: &str) -> Option<String> {
 /// Whether the type, or anything within it, is marked as free text.
 fn holds_free_text(property: &Value) -> bool {
     match property {
-        Value::Object(parts) => {
-            parts.get(FREE_TEXT).is_some_and(|marked| *marked == true) || parts.values().any(holds_free_text)
-        }
+        Value::Object(parts) => parts.iter().any(|(key, part)| marks(key, part)),
         Value::Array(parts) => parts.iter().any(holds_free_text),
         _ => false,
     }
+}
+
+/// Whether a part of a type is the mark, or holds one.
+fn marks(key: &str, part: &Value) -> bool {
+    key == FREE_TEXT && *part == true || holds_free_text(part)
+}
+
+/// Whether anything is marked that is in no field of the objects that the type is or lists, as [`of`] has them.
+fn holds_beside_fields(property: &Value) -> bool {
+    let parts = property.as_object().into_iter().flatten();
+    let is_some = |alternative: &&Value| alternative.get("type").is_none_or(|kind| kind != "null");
+    let alternatives: Vec<&Value> = alternatives(property).filter(is_some).collect();
+    let mut beside = parts.filter(|(key, part)| match (key.as_str(), &alternatives[..]) {
+        ("anyOf" | "oneOf", [only]) => holds_beside_fields(only),
+        ("properties", []) => false,
+        ("items", []) => holds_beside_fields(part),
+        _ => marks(key, part),
+    });
+    beside.next().is_some()
 }
 
 fn is_nullable(property: &Value) -> bool {

@@ -1,5 +1,7 @@
 //! A signature says what the Rust types say, and refuses what they would refuse.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -57,7 +59,8 @@ fn top() -> FunctionReference {
         name: "top".into(),
         doc: String::new(),
         parameters: parameters::<Top>(),
-        returns: Returns::Rows(fields::<Row>()),
+        returns: Given::rows::<Row>().returns,
+        is_free_text: false,
         example: String::new(),
         effect: None,
     }
@@ -79,7 +82,8 @@ fn parameters_stand_in_the_order_of_declaration_with_defaults() {
 
 #[test]
 fn fields_stand_in_the_order_of_declaration_with_units_and_absence() {
-    let fields = fields::<Row>();
+    let top = top();
+    let fields = top.fields();
     let names: Vec<_> = fields.iter().map(|field| field.name.as_str()).collect();
     assert_eq!(names, ["zone", "busy_ms", "parent", "steal_count", "place"]);
     assert_eq!(fields[1].unit.as_deref(), Some("ms"));
@@ -126,4 +130,87 @@ fn wrong_arguments_are_named_with_what_is_right() {
         get.bind("tasks", Arguments::default()).unwrap_err().to_string(),
         "`tasks.get` needs the argument `id`: an integer of at least 0"
     );
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Note {
+    id: u64,
+    #[schemars(extend("x-lens-free-text" = true))]
+    text: String,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[expect(dead_code, reason = "only the schema is asked for")]
+enum Event {
+    Said(Note),
+    Left { id: u64 },
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(extend("x-lens-free-text" = true))]
+struct Text(String);
+
+#[derive(Serialize, JsonSchema)]
+struct Page {
+    number: u64,
+    notes: BTreeMap<String, Note>,
+    event: Option<Event>,
+    #[schemars(extend("x-lens-free-text" = true))]
+    title: String,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Flat {
+    number: u64,
+    #[serde(flatten)]
+    notes: BTreeMap<String, Note>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Mixed {
+    #[schemars(extend("x-lens-free-text" = true))]
+    title: String,
+    #[serde(flatten)]
+    event: Event,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Thread {
+    #[schemars(extend("x-lens-free-text" = true))]
+    text: String,
+    answers: Vec<Thread>,
+}
+
+/// What no field would withhold is withheld whole.
+#[test]
+fn free_text_is_found_wherever_a_schema_has_it() {
+    for (given, is_beside) in [
+        (Given::rows::<Note>(), false),
+        (Given::record::<Note>(), false),
+        (Given::record::<Page>(), false),
+        (Given::value::<Note>(), false),
+        (Given::value::<Vec<Note>>(), false),
+        (Given::value::<Option<Vec<Option<Note>>>>(), false),
+        (Given::value::<BTreeMap<String, u64>>(), false),
+        (Given::rows::<Event>(), true),
+        (Given::rows::<Vec<Note>>(), true),
+        (Given::record::<Option<Event>>(), true),
+        (Given::record::<Flat>(), true),
+        (Given::record::<Mixed>(), true),
+        (Given::rows::<Text>(), true),
+        (Given::value::<Text>(), true),
+        (Given::value::<Vec<Text>>(), true),
+        (Given::value::<Event>(), true),
+        (Given::value::<Vec<Event>>(), true),
+        (Given::value::<BTreeMap<String, Note>>(), true),
+        (Given::value::<Option<BTreeMap<String, Note>>>(), true),
+        (Given::value::<(u64, Note)>(), true),
+        (Given::value::<Mixed>(), true),
+    ] {
+        assert_eq!(given.is_free_text, is_beside, "{:?}", given.returns);
+    }
+    for given in [Given::rows::<Thread>(), Given::value::<Vec<Thread>>()] {
+        let function = FunctionReference { returns: given.returns, is_free_text: given.is_free_text, ..top() };
+        assert!(function.has_free_text(), "one that is within itself: {:?}", function.returns);
+    }
 }
