@@ -116,6 +116,11 @@ pub trait Table: Send + Sync {
     /// A whole row as JSON.
     fn to_json(&self, row: usize) -> Value;
 
+    /// The same, for who may read only some of it later and says what that was.
+    fn to_be_read(&self, row: usize) -> Value {
+        self.to_json(row)
+    }
+
     /// The memory of a row, about: of the larger one of the first and the last.
     fn row_bytes(&self) -> usize;
 }

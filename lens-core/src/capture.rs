@@ -32,6 +32,8 @@ pub struct Capture {
     may_act: bool,
     /// The skills whose free text is not told.
     withheld: Arc<BTreeSet<String>>,
+    /// What was read first of that free text.
+    read_withheld: Arc<OnceLock<String>>,
 }
 
 struct Frozen {
@@ -75,8 +77,8 @@ impl Capture {
 
     fn new(at: Timestamp, registry: Arc<Registry>, history: Arc<dyn History>, may_act: bool) -> Self {
         let skills = registry.names().map(|name| (name.to_owned(), OnceLock::new())).collect();
-        let (skills, withheld) = (Arc::new(skills), Arc::default());
-        Self { id: new_id(at), at, registry, skills, history, is_live: true, may_act, withheld }
+        let (skills, withheld, read_withheld) = (Arc::new(skills), Arc::default(), Arc::default());
+        Self { id: new_id(at), at, registry, skills, history, is_live: true, may_act, withheld, read_withheld }
     }
 
     /// The same capture, as somebody sees it with whom the free text of `skills` is not shared: where a field that is
@@ -93,7 +95,21 @@ impl Capture {
             is_live: self.is_live,
             may_act: self.may_act,
             withheld: Arc::clone(skills),
+            read_withheld: Arc::default(),
         }
+    }
+
+    /// What was read first of the free text that this view of a capture [withholds](Self::withholding), if any was: the name
+    /// of a field or a function. Whatever was found then may not be so in the whole capture. Each view notes its own.
+    #[must_use]
+    pub fn read_withheld(&self) -> Option<&str> {
+        self.read_withheld.get().map(String::as_str)
+    }
+
+    /// Notes that another process has read what it was told of this view.
+    pub(crate) fn note_withheld(&self, name: String) {
+        // Only the first is kept.
+        let _ = self.read_withheld.set(name);
     }
 
     /// What tells it from every other capture; a saved one keeps it.
@@ -146,9 +162,9 @@ impl Capture {
             return entry.call(function, &state, self.at, &*self.history, arguments);
         }
         let reference = entry.function(function)?;
-        withheld::refuse(skill, reference, &arguments)?;
+        withheld::refuse(skill, reference, &arguments, &self.read_withheld)?;
         let answer = entry.call(function, &state, self.at, &*self.history, arguments)?;
-        Ok(withheld::without_free_text(skill, reference, answer))
+        Ok(withheld::without_free_text(skill, reference, answer, &self.read_withheld))
     }
 
     /// The history of the metric `name` over the last `last`.

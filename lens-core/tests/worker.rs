@@ -6,6 +6,8 @@ mod grammar;
 #[path = "hostile/service.rs"]
 mod service;
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
@@ -23,6 +25,7 @@ fn main() {
     a_dropped_query_is_killed_at_once();
     the_kernel_stops_what_the_guard_is_told_not_to();
     rows_that_are_too_many_for_a_process_are_not_made();
+    what_is_withheld_is_noted_where_it_is_read();
     println!("queries in processes of their own: ok");
 }
 
@@ -131,6 +134,25 @@ fn the_kernel_stops_what_the_guard_is_told_not_to() {
     assert!(error.message.starts_with("the query's process ended without an answer"), "{error}");
     no_process_is_left();
     assert_eq!(isolated.run("6 * 7", service::capture()).expect("the next one is not harmed").value, 42);
+}
+
+fn what_is_withheld_is_noted_where_it_is_read() {
+    let isolated = sandbox(|_| {});
+    let here = Sandbox::new(isolated.limits().clone());
+    let withheld = Arc::new(BTreeSet::from(["tasks".to_owned()]));
+    for (script, read) in [
+        ("[t.id for t in tasks.list(limit=3)]", None),
+        ("[(t.id, dir(t)) for t in top(tasks.list(limit=9), 2, by=\"busy_ms\")]", None),
+        ("[t.id for t in tasks.list(limit=3) if not available(t.name)]", Some("name")),
+        ("tasks.list(limit=1)", Some("name")),
+        ("len(str(tasks.list(limit=1)[0]))", Some("name")),
+    ] {
+        for sandbox in [&isolated, &here] {
+            let view = Arc::new(service::capture().withholding(&withheld));
+            sandbox.run(script, Arc::clone(&view)).expect("it has an answer");
+            assert_eq!(view.read_withheld(), read, "{script}");
+        }
+    }
 }
 
 fn no_process_is_left() {

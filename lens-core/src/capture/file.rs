@@ -114,6 +114,7 @@ impl Capture {
             is_live: false,
             may_act: true,
             withheld: Arc::default(),
+            read_withheld: Arc::default(),
         })
     }
 }

@@ -251,6 +251,41 @@ fn free_text_that_is_not_shared_is_absent_from_every_form_of_an_answer() {
 }
 
 #[test]
+fn a_view_notes_that_what_it_withholds_was_read() {
+    let mut builder = RegistryBuilder::new();
+    builder.skill(Notes).unwrap();
+    let whole = Capture::live(&Arc::new(builder.build()), &Arc::new(Recorder::new()));
+    let withheld = Arc::new(["notes".to_owned()].into());
+    let reads = |capture: &Capture, read: &dyn Fn(&Answer)| {
+        read(&capture.call("notes", "search", Arguments::default()).unwrap());
+        capture.read_withheld().map(str::to_owned)
+    };
+    let cell = |field: &'static str| {
+        move |answer: &Answer| match answer {
+            Answer::Rows(table) => assert!(table.cell(0, field).is_some()),
+            other => panic!("{other:?}"),
+        }
+    };
+    let view = || whole.withholding(&withheld);
+    assert_eq!(reads(&view(), &cell("id")), None);
+    assert_eq!(reads(&view(), &cell("answer")), None, "there is no text");
+    assert_eq!(reads(&view(), &cell("tags")).as_deref(), Some("tags"));
+    assert_eq!(reads(&view(), &|answer| drop(answer.to_json())).as_deref(), Some("text"));
+    assert_eq!(reads(&whole, &|answer| drop(answer.to_json())), None, "nothing is withheld there");
+    let refused = |function, arguments| {
+        let view = view();
+        assert!(view.call("notes", function, arguments).is_err());
+        view.read_withheld().map(str::to_owned)
+    };
+    let named = Arguments::named(vec![("text".to_owned(), "hunter".into())]);
+    assert_eq!(refused("search", named).as_deref(), Some("notes.search(text=…)"));
+    assert_eq!(refused("by_id", Arguments::default()).as_deref(), Some("notes.by_id"));
+    let value = view();
+    assert!(value.call("notes", "all", Arguments::default()).is_ok());
+    assert_eq!(value.read_withheld(), Some("text"));
+}
+
+#[test]
 fn an_answer_is_withheld_whole_where_its_free_text_is_in_no_field() {
     let mut builder = RegistryBuilder::new();
     builder.skill(Notes).unwrap();

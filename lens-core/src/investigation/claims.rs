@@ -109,6 +109,11 @@ impl Run {
         let sent = self.sendable(outcome.value.clone(), &outcome.touched);
         let gives = short(&sent.to_string(), MAX_WHY_BYTES);
         let refusal = |why| Refusal { why, gives };
+        if let Some(name) = capture.read_withheld() {
+            // For who sees the whole capture, it may give something else; whether it does is not for the model to know.
+            let why = format!("it reads `{name}`, which is not shared with you: show it by other fields");
+            return Err(refusal(why));
+        }
         if Fact::falsity(&outcome.value).is_some() {
             // Of the value as it is sent, which may be cut.
             let why = Fact::falsity(payload::shown(&sent)).unwrap_or_else(|| "not all of it is true".to_owned());
@@ -129,9 +134,6 @@ impl Run {
         let established =
             self.work(move || Fact::establish_by(&claim.text, &claim.expr, &capture, || Ok(Outcome::clone(&outcome))));
         let fact = established.await?.map_err(|error| error.why)?;
-        if let Some(field) = self.reads_withheld(&fact) {
-            return Err(format!("it reads `{field}`, which is not shared with you: show it by other fields"));
-        }
         fact.hold_to_more()?;
         if let Some(word) = words::negation(&fact.text, &fact.value.to_string()) {
             return Err(format!("\"{word}\" turns the sentence round: say what is measured, as the value has it"));

@@ -68,18 +68,6 @@ fn is_free(text: &str) -> bool {
     text.len() > 100 || text.contains(char::is_whitespace)
 }
 
-/// Whether an object of the value has nothing but an absent value under `name`.
-pub(super) fn has_withheld(value: &Value, name: &str) -> bool {
-    match value {
-        Value::Array(items) => items.iter().any(|item| has_withheld(item, name)),
-        Value::Object(fields) => {
-            fields.get(name).is_some_and(|field| field.get("unavailable").is_some())
-                || fields.values().any(|field| has_withheld(field, name))
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
-    }
-}
-
 /// A value that fits into a message: of a list, the first rows that do.
 pub(super) fn capped(value: Value) -> Value {
     let bytes = length(&value);

@@ -11,7 +11,6 @@ use crate::capture::Capture;
 use crate::evidence::{Fact, Finding, Insight, STATED_BY_MODEL};
 use crate::registry::Entry;
 use crate::sandbox::QueryError;
-use crate::signature::FunctionReference;
 
 /// How many texts of the service are remembered, so that a model cannot repeat them as its own.
 const MAX_QUOTABLE: usize = 2_000;
@@ -20,19 +19,6 @@ impl Run {
     /// A capture as the model sees it.
     pub(super) fn told_of(&self, capture: &Capture) -> Arc<Capture> {
         Arc::new(capture.withholding(&self.0.withheld))
-    }
-
-    /// The free text that a fact depends on and the model is not told: for who sees the whole capture, the fact may not be true.
-    pub(super) fn reads_withheld(&self, fact: &Fact) -> Option<String> {
-        let registry = &self.0.service.registry;
-        let withheld = fact.skills.iter().filter(|skill| self.0.withheld.contains(*skill));
-        let functions = withheld.filter_map(|skill| registry.get(skill).ok()).flat_map(Entry::functions);
-        let free = functions.flat_map(FunctionReference::fields).filter(|field| field.is_free_text);
-        let mut names = free.map(|field| field.name.as_str());
-        let is_read = |name: &&str| {
-            words::of_code(&fact.expr).any(|word| word == *name) || payload::has_withheld(&fact.value, name)
-        };
-        names.find(is_read).map(str::to_owned)
     }
 
     /// An error as it may be sent. It may quote what the script read, so of a script that names a skill that may not be

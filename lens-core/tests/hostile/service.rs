@@ -16,6 +16,7 @@ struct Row {
     /// Its number.
     id: u64,
     /// Its name.
+    #[schemars(extend("x-lens-free-text" = true))]
     name: String,
     /// What it does.
     state: &'static str,

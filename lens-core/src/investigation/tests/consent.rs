@@ -149,10 +149,21 @@ async fn no_fact_depends_on_a_text_that_is_not_shared() {
         "[e.page for e in guests.entries() if available(e.entry) or e.page]",
         "[e.page for e in guests.entries() if type(getattr(e, \"entry\")) != \"string\"]",
         "guests.entries()",
+        // Without naming it: it is longer where it is withheld.
+        "[e.page for e in guests.entries() if len(str(e)) > 60]",
+        "[e.page for e in guests.entries() if [v for v in [getattr(e, f) for f in dir(e)] if not available(v)]]",
     ] {
         let (report, sent) = operated(reports("busy_loop", &[("the page is 41", expr)]), false).await;
         assert!(stated(&report).is_empty(), "{expr}: {report}");
         assert!(sent.contains("it reads `entry`, which is not shared with you"), "{expr}: {sent}");
+    }
+    let searched = "[e.page for e in guests.entries() if not available(guests.entries(text=\"Winter\"))]";
+    let (report, sent) = operated(reports("busy_loop", &[("the page is 41", searched)]), false).await;
+    assert!(stated(&report).is_empty(), "{report}");
+    assert!(sent.contains("guests.entries(text=…)"), "{sent}");
+    for expr in ["[e.page for e in guests.entries() if e.page > 1]", "top(guests.entries(), 1, by=\"page\")[0].page"] {
+        let (report, sent) = operated(reports("busy_loop", &[("the page is 41", expr)]), false).await;
+        assert_eq!(stated(&report).len(), 1, "{expr}: {sent}");
     }
 }
 

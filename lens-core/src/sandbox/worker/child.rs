@@ -79,6 +79,7 @@ fn answer() -> Option<()> {
                 elapsed_ns: u64::try_from(outcome.cost.elapsed.as_nanos()).unwrap_or(u64::MAX),
                 steps: outcome.cost.steps,
                 heap_bytes: outcome.cost.heap_bytes,
+                read_withheld: super::wire::read_withheld(),
             });
             let is_said = say(&Said::Done(given.map_err(Into::into))).is_some();
             // The values need not be dropped one by one.

@@ -72,7 +72,9 @@ pub(in crate::sandbox) fn run(
                 Told::Series(Box::new(capture.series(&name, last)))
             }
             Said::Done(result) => {
-                return result.map_err(QueryError::from).map(|given| Outcome {
+                let given = result.map_err(QueryError::from)?;
+                given.read_withheld.into_iter().for_each(|name| capture.note_withheld(name));
+                return Ok(Outcome {
                     value: given.value,
                     columns: given.columns,
                     printed: given.printed,

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -54,6 +54,8 @@ pub(super) struct Given {
     pub(super) elapsed_ns: u64,
     pub(super) steps: u64,
     pub(super) heap_bytes: u64,
+    /// What was read first of what is withheld.
+    pub(super) read_withheld: Option<String>,
 }
 
 /// Why a query gave nothing, with the part of the error that its JSON leaves out.
@@ -114,7 +116,7 @@ impl WireAnswer {
             Answer::Rows(table) => {
                 let (mut rows, mut bytes) = (Vec::new(), 0_usize);
                 for row in 0..table.len() {
-                    let row = table.to_json(row);
+                    let row = table.to_be_read(row);
                     bytes = bytes.saturating_add(memory(&row));
                     if bytes > most || is_cancelled.load(Ordering::Relaxed) {
                         return None;
@@ -123,7 +125,7 @@ impl WireAnswer {
                 }
                 Self::Rows(Head::of(&**table), rows)
             }
-            Answer::Record(table) => Self::Record(Head::of(&**table), table.to_json(0)),
+            Answer::Record(table) => Self::Record(Head::of(&**table), table.to_be_read(0)),
             Answer::Value(value) => Self::Value(value.clone()),
         })
     }
@@ -196,6 +198,7 @@ impl Table for JsonTable {
             Value::String(text) => Cell::Text(text.clone()),
             other => match (other.get("unavailable"), other.get("fix"), other.as_object().map_or(0, Map::len)) {
                 (Some(Value::String(code)), Some(Value::String(fix)), 2) => {
+                    note_withheld(field, other);
                     Cell::Unavailable { code: code.clone(), fix: fix.clone() }
                 }
                 _ => Cell::Json(other.clone()),
@@ -204,12 +207,29 @@ impl Table for JsonTable {
     }
 
     fn to_json(&self, row: usize) -> Value {
+        self.row(row).into_iter().flatten().for_each(|(name, field)| note_withheld(name, field));
         self.rows.get(row).cloned().unwrap_or_default()
     }
 
     fn row_bytes(&self) -> usize {
         self.row_bytes
     }
+}
+
+/// What was read first of what is withheld; this process ends with its query.
+static READ_WITHHELD: OnceLock<String> = OnceLock::new();
+
+/// Notes that a field was read, if it is one that is withheld.
+fn note_withheld(name: &str, field: &Value) {
+    let withheld = Unavailable::NotShared { skill: String::new() };
+    if field.get("unavailable").is_some_and(|code| *code == withheld.code()) {
+        READ_WITHHELD.get_or_init(|| name.to_owned());
+    }
+}
+
+/// The first field that was read of those that are withheld.
+pub(super) fn read_withheld() -> Option<String> {
+    READ_WITHHELD.get().cloned()
 }
 
 /// A name of a field that lives as long as this process, which ends with its query.
