@@ -69,6 +69,7 @@ use crate::evidence::{EndedBy, Report};
 use crate::recorder::Recorder;
 use crate::registry::Registry;
 use crate::sandbox::{DEFAULT_CONCURRENCY, Limits, Sandbox};
+use crate::store::Store;
 use crate::time::millis;
 use budget::{Ledger, Process};
 use pipeline::COORDINATOR;
@@ -99,7 +100,7 @@ pub struct Outcome {
 
 impl Investigator {
     /// An investigator of the service that `registry` and `recorder` know. Scripts of models are evaluated in `queries`,
-    /// which nobody else should use.
+    /// which nobody else should use; those of checks may use as much as they, but run in a place of their own.
     #[must_use]
     pub fn new(
         settings: Settings,
@@ -110,6 +111,7 @@ impl Investigator {
     ) -> Self {
         // All checks are one piece of work.
         let limits = Limits { work_wall: CHECKS_DEADLINE * 2, ..Limits::default() };
+        let of_checks = Limits { concurrency: DEFAULT_CONCURRENCY, ..queries.limits().clone() };
         // One place is left for a thread that is about to end.
         let places = queries.limits().concurrency.saturating_sub(1).clamp(1, DEFAULT_CONCURRENCY);
         let process = Arc::new(Process::new(settings.quota.clone()));
@@ -119,7 +121,7 @@ impl Investigator {
             checks: Arc::clone(checks),
             queries: queries.clone(),
             work: Sandbox::new(limits),
-            checking: Sandbox::new(Limits::default()),
+            checking: Sandbox::new(of_checks),
             places: Arc::new(Semaphore::new(places)),
         };
         Self { settings: Arc::new(settings), service, process, events: Events::default() }
@@ -135,6 +137,17 @@ impl Investigator {
     #[must_use]
     pub fn events(&self) -> &Events {
         &self.events
+    }
+
+    /// The threads that evaluate for investigations, and those of them that did not end in time.
+    #[must_use]
+    pub fn stores(&self) -> Vec<Store> {
+        let Service { queries, work, checking, .. } = &self.service;
+        let of =
+            [(queries, "queries of models"), (checking, "checks of investigations"), (work, "work of investigations")];
+        let stores = of.into_iter().flat_map(|(sandbox, what)| sandbox.stores_of(what));
+        // Whoever finds no place waits for one and asks again: nothing is dropped.
+        stores.map(|store| Store { dropped_total: 0, ..store }).collect()
     }
 
     /// Tells who listens that an investigation is to follow another.

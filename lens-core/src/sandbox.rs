@@ -296,6 +296,14 @@ impl Sandbox {
     pub fn abandoned(&self) -> Store {
         self.threads.abandoned()
     }
+
+    /// [`store`](Self::store) and [`abandoned`](Self::abandoned) of a sandbox that is not for people's queries but for
+    /// `what`.
+    #[must_use]
+    pub fn stores_of(&self, what: &str) -> [Store; 2] {
+        let ended_late = Store { name: format!("{what} that did not end").into(), ..self.abandoned() };
+        [Store { name: what.to_owned().into(), ..self.store() }, ended_late]
+    }
 }
 
 /// Whether every script has something called `name`, whatever skills there are.

@@ -153,10 +153,15 @@ pub(super) fn files(captures: &[Arc<Capture>]) -> Vec<(String, Arc<[u8]>)> {
 }
 
 impl Investigations {
-    /// Everything of investigations that takes memory.
+    /// Everything of investigations that takes memory or threads.
     pub(crate) fn stores(&self) -> Vec<Store> {
-        let of_models = self.staff().map(|staff| [staff.investigator.events().store(), staff.schedules.store()]);
-        std::iter::once(self.store()).chain(of_models.into_iter().flatten()).collect()
+        let mut stores = vec![self.store()];
+        stores.extend(self.sandbox.stores_of("checks"));
+        if let Some(staff) = self.staff() {
+            stores.extend([staff.investigator.events().store(), staff.schedules.store()]);
+            stores.extend(staff.investigator.stores());
+        }
+        stores
     }
 
     /// What is kept, and how much memory it takes.

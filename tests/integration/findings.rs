@@ -184,6 +184,12 @@ fn an_investigation_is_started_listed_and_read_and_its_facts_are_true_in_its_cap
     assert_eq!(list[1]["href"], href);
     let stores = service.value("[s.len_count for s in lens.stores() if s.store == \"investigations\"]");
     assert_eq!(stores, json!([2]));
+    let stores = service.value("[s.store for s in lens.stores() if s.skill == \"lens\"]");
+    let stores: Vec<&str> = stores.as_array().unwrap().iter().filter_map(serde_json::Value::as_str).collect();
+    for place in ["queries", "checks", "queries of models", "checks of investigations", "work of investigations"] {
+        let ended_late = format!("{place} that did not end");
+        assert!(stores.contains(&place) && stores.contains(&&*ended_late), "{place}: {stores:?}");
+    }
 }
 
 #[test]

@@ -194,6 +194,7 @@ async fn a_fact_waits_for_a_place_where_the_sandbox_is_full() {
     the_checks_are_in(&report);
     assert_eq!(stated(&report).len(), 1, "{:?}", last(site.asked().last().unwrap()));
     assert_eq!(spent(&report).refused_facts, 0);
+    assert!(site.investigator.stores().iter().all(|store| store.dropped_total == 0), "it is late, not lost");
 }
 
 /// Else whoever comes next would find the sandbox full.
@@ -220,6 +221,33 @@ async fn a_query_keeps_its_place_until_it_has_ended_though_nobody_waits_for_it()
     while places.available_permits() < all {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
+}
+
+/// What the service allows for a query, checks may use, too; and whoever looks sees where they run.
+#[tokio::test]
+async fn checks_run_within_the_limits_of_queries_in_places_that_are_listed() {
+    let mut builder = RegistryBuilder::new();
+    builder.skill(Shop).unwrap();
+    let (registry, recorder) = (Arc::new(builder.build()), Arc::new(Recorder::new()));
+    let checks = Arc::new(Checks::new(&registry, &[], &[]).unwrap());
+    let limits = Limits { steps: 3, concurrency: 2, abandoned: 5, ..Limits::default() };
+    let queries = Sandbox::new(limits);
+    let investigator = Investigator::new(Settings::default(), &registry, &recorder, &checks, &queries);
+    let listed: Vec<(String, u64)> =
+        investigator.stores().into_iter().map(|store| (store.name.to_string(), store.cap_count)).collect();
+    let (usual, ended_late) = (crate::sandbox::DEFAULT_CONCURRENCY as u64, crate::sandbox::DEFAULT_ABANDONED as u64);
+    let wanted = [
+        ("queries of models", 2),
+        ("queries of models that did not end", 5),
+        ("checks of investigations", usual),
+        ("checks of investigations that did not end", 5),
+        ("work of investigations", usual),
+        ("work of investigations that did not end", ended_late),
+    ];
+    assert_eq!(listed, wanted.map(|(name, cap)| (name.to_owned(), cap)));
+    let site = Site { investigator, registry, recorder, model: None };
+    let report = site.run(Order::new("slow").strategy(Strategy::Checks)).await.report;
+    assert!(report.defects[0].why.contains("its limit of 3 steps"), "{report}");
 }
 
 #[tokio::test]
