@@ -123,7 +123,7 @@ mod tests {
         let lens = frame("lens_tokio::stack::linux::debug::tables", Origin::Plumbing);
         let outside = frame("<lens_core::threads::spawn<F>::{closure#0} as FnOnce<()>>::call_once", Origin::Plumbing);
         let site = |frames: Vec<Frame>| {
-            let stacks = vec![StackUse { frames: (0..frames.len() as u32).collect(), ..StackUse::default() }];
+            let stacks = vec![StackUse { frames: (0..).take(frames.len()).collect(), ..StackUse::default() }];
             let profile = HeapProfile { frames, stacks, ..super::super::tests::empty() };
             let frame = sites(&profile)[0].frame.unwrap().clone();
             (frame.function, frame.origin)
