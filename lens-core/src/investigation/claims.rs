@@ -99,38 +99,42 @@ impl Run {
     async fn judged(&self, claim: &Claim, capture: &Arc<Capture>) -> Result<Fact, Refusal> {
         let capture = self.told_of(capture);
         let nothing = |why| Refusal { why, gives: "nothing".to_owned() };
-        // Nothing of the value or the error is told before it is known of whom it is.
+        // Nothing of the value or the error is told before it is known whose it is.
         let outcome = self.outcome(&claim.expr, &capture).await.map_err(nothing)?;
         let mut outcome = outcome.map_err(|error| nothing(self.told(&claim.expr, &error)))?;
         outcome.touched = Fact::asked(&claim.expr, outcome.touched, &capture);
         if let Some(why) = self.unasked(&outcome.touched) {
             return Err(Refusal { why, gives: "what is not told".to_owned() });
         }
-        let sent = self.sendable(outcome.value.clone(), &outcome.touched);
-        let gives = short(&sent.to_string(), MAX_WHY_BYTES);
-        let refusal = |why| Refusal { why, gives };
-        if let Some(name) = capture.read_withheld() {
+        let outcome = Arc::new(outcome);
+        let borne_out = match capture.read_withheld() {
             // For who sees the whole capture, it may give something else; whether it does is not for the model to know.
-            let why = format!("it reads `{name}`, which is not shared with you: show it by other fields");
-            return Err(refusal(why));
-        }
-        if Fact::falsity(&outcome.value).is_some() {
-            // Of the value as it is sent, which may be cut.
-            let why = Fact::falsity(payload::shown(&sent)).unwrap_or_else(|| "not all of it is true".to_owned());
-            return Err(refusal(why));
-        }
-        self.borne_out(claim, outcome, capture).await.map_err(refusal)
+            Some(name) => {
+                Err(Some(format!("it reads `{name}`, which is not shared with you: show it by other fields")))
+            }
+            None if Fact::falsity(&outcome.value).is_some() => Err(None),
+            None => self.borne_out(claim, &outcome, &capture).await.map_err(Some),
+        };
+        borne_out.map_err(|why| {
+            let sent = self.sendable(outcome.value.clone(), &outcome.touched);
+            let gives = short(&sent.to_string(), MAX_WHY_BYTES);
+            // Of the value as it is sent; where that is cut, what is false may be missing.
+            let is_cut = outcome.value.is_array() && !sent.is_array();
+            let falsity = || Fact::falsity(&sent).filter(|_| !is_cut);
+            let why = why.or_else(falsity).unwrap_or_else(|| "not all of it is true".to_owned());
+            Refusal { why, gives }
+        })
     }
 
     /// The fact, if what its expression gives bears it out. Why it does not has nothing of the value.
-    async fn borne_out(&self, claim: &Claim, outcome: Outcome, capture: Arc<Capture>) -> Result<Fact, String> {
+    async fn borne_out(&self, claim: &Claim, outcome: &Arc<Outcome>, capture: &Arc<Capture>) -> Result<Fact, String> {
         if let Some(word) = words::hedge(&claim.text) {
             return Err(format!("\"{word}\" makes it a guess: state what is, and put guesses into the hypothesis"));
         }
         if self.redacted(&claim.text) != claim.text {
             return Err("it quotes something secret".to_owned());
         }
-        let (claim, outcome) = (claim.clone(), Arc::new(outcome));
+        let (claim, outcome, capture) = (claim.clone(), Arc::clone(outcome), Arc::clone(capture));
         let established =
             self.work(move || Fact::establish_by(&claim.text, &claim.expr, &capture, || Ok(Outcome::clone(&outcome))));
         let fact = established.await?.map_err(|error| error.why)?;

@@ -91,12 +91,8 @@ pub(super) fn capped(value: Value) -> Value {
 
 /// How many rows a value has that is sent: of a list that was cut, those that are left.
 pub(super) fn rows(value: &Value) -> u64 {
-    shown(value).as_array().map_or(1, Vec::len) as u64
-}
-
-/// What is left of a list that was cut; every other value whole.
-pub(super) fn shown(value: &Value) -> &Value {
-    value.get("rows").filter(|_| value.get("of").is_some()).unwrap_or(value)
+    let shown = value.get("rows").filter(|_| value.get("of").is_some()).unwrap_or(value);
+    shown.as_array().map_or(1, Vec::len) as u64
 }
 
 fn length(value: &Value) -> usize {
