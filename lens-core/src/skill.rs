@@ -273,8 +273,7 @@ impl<S: 'static> Functions<S> {
         A: DeserializeOwned + JsonSchema,
         R: Serialize + JsonSchema + Send + Sync + 'static,
     {
-        let given = Given::rows::<R>();
-        self.add(name, doc, example, given, move |view, arguments| function(view, arguments).map(Answer::rows))
+        self.lazy_rows(name, doc, example, function)
     }
 
     /// Adds a function that gives many rows, each of which is made when it is read: what a script does not look at costs

@@ -1,12 +1,9 @@
 //! What is found without a model: over HTTP, from Rust and from a file, with checks of the service's own.
 
-#[cfg(all(tokio_unstable, target_os = "linux", target_arch = "x86_64"))]
 use std::sync::Arc;
-#[cfg(all(tokio_unstable, target_os = "linux", target_arch = "x86_64"))]
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::time::Duration;
-#[cfg(all(tokio_unstable, target_os = "linux", target_arch = "x86_64"))]
 use std::time::Instant;
 
 use serde_json::{Value, json};
@@ -280,7 +277,6 @@ fn forget_lines(json: &mut serde_json::Value, stalls: &mut usize) {
 }
 
 /// Waits until a finding of `check` has a fact of this text.
-#[cfg(all(tokio_unstable, target_os = "linux", target_arch = "x86_64"))]
 #[track_caller]
 fn until_fact(service: &Service, check: &str, text: &str) {
     let deadline = Instant::now() + Duration::from_secs(30);
@@ -297,8 +293,11 @@ fn until_fact(service: &Service, check: &str, text: &str) {
 }
 
 #[test]
-#[cfg(all(tokio_unstable, target_os = "linux", target_arch = "x86_64"))]
 fn a_task_that_never_yields_is_told_with_its_stall() {
+    // Only tokio's hooks tell the task, and only there can stacks be taken.
+    if !lens_tokio::TOKIO_UNSTABLE || !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
+        return;
+    }
     const NEVER: &str = "1 of these tasks had not yielded once: it was the first poll";
     let service = Service::start();
     let (release, held) = channel::<()>();

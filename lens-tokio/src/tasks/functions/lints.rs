@@ -4,18 +4,17 @@
 use std::borrow::Cow;
 use std::cmp::Reverse;
 
+use lens_core::time::millis;
 use lens_core::{CallError, View};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::console::NEVER_YIELDED;
+use crate::stalls::THRESHOLD;
 use crate::table::entry::Row;
 use crate::tasks::rows::{Owner, TaskRow};
 use crate::tasks::state::TasksState;
 
-/// A first poll that lasts longer is one that never yields: tokio-console's limit.
-const NEVER_YIELDED_MS: f64 = 1000.0;
-/// Other tasks of the worker wait noticeably for a longer poll: what `stalls` calls a stall.
-const LONG_POLL_MS: f64 = 10.0;
 /// From this size on tokio moves a future into a box of its own when it is spawned (`BOX_FUTURE_THRESHOLD` of release
 /// builds), after it was moved through the stack of each function that it was handed to.
 const LARGE_FUTURE_BYTES: u64 = 16 * 1024;
@@ -88,14 +87,15 @@ fn of(state: &TasksState, task: &Row, row: &TaskRow<'_>) -> Vec<(TaskLint, u64, 
     let mut found = Vec::new();
     let handle = state.tasks().handle(task.id);
     if let Some(ms) = row.running_ms {
+        let is_long = ms >= millis(THRESHOLD);
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "to sort by")]
         let figure = ms as u64;
-        if row.polls_total <= 1 && ms >= NEVER_YIELDED_MS {
+        if row.polls_total <= 1 && ms >= millis(NEVER_YIELDED) {
             found.push((TaskLint::NeverYielded, figure, format!("its first poll has lasted for {ms:.0} ms")));
-        } else if row.polls_total > 1 && ms >= LONG_POLL_MS {
+        } else if row.polls_total > 1 && is_long {
             found.push((TaskLint::LongPoll, figure, format!("its poll has lasted for {ms:.0} ms")));
         }
-        if handle.is_some_and(|handle| handle.is_cancelled) && ms >= LONG_POLL_MS {
+        if handle.is_some_and(|handle| handle.is_cancelled) && is_long {
             let text = format!("it was aborted, and its poll has lasted for {ms:.0} ms");
             found.push((TaskLint::CancelledButRunning, figure, text));
         }
