@@ -31,7 +31,7 @@ pub const THRESHOLD: Duration = Duration::from_millis(10);
 /// it was first seen.
 pub const TICK: Duration = Duration::from_millis(5);
 
-/// How often it looks while some poll lasts longer than a [`TICK`].
+/// How often it looks at most: when a poll is about to become a stall, and until the stack of a stall is there.
 pub const ALERT_TICK: Duration = Duration::from_millis(1);
 
 /// A worker whose counters stand still for this long, though it is not parked, makes no progress. tokio publishes them

@@ -16,7 +16,7 @@ use super::log::{Stall, Taken};
 use super::looker::Taking;
 use super::rows::StallKind;
 use super::watchdog::{Context, WatchedRuntime};
-use super::{TICK, workers};
+use super::{ALERT_TICK, TICK, workers};
 
 /// Everything that threads poll, as of the last look.
 #[derive(Debug, Default)]
@@ -54,12 +54,18 @@ pub(super) struct Patience {
 }
 
 impl Patience {
-    /// Whether the thread had the chance to move on for `long`, up to a tick, since this was first asked.
-    pub(super) fn is_over(&mut self, tid: Option<u32>, long: Duration, now: Instant) -> bool {
+    fn is_asked(&self) -> bool {
+        self.since.is_some()
+    }
+
+    /// How much longer the thread has to have the chance to move on, for it to have had `long`, up to a tick, since this was
+    /// first asked; nothing if it had.
+    pub(super) fn missing(&mut self, tid: Option<u32>, long: Duration, now: Instant) -> Duration {
+        let enough = long.saturating_sub(TICK);
         let read = || tid.and_then(|tid| scheduled(tid).ok());
         let Some((since, before)) = self.since else {
             self.since = Some((now, read()));
-            return false;
+            return enough;
         };
         let mut had = now.saturating_duration_since(since);
         // What is not known is not held against the system.
@@ -73,15 +79,21 @@ impl Patience {
                 Err(_) => had,
             };
         }
-        self.is_starved = had < long.saturating_sub(TICK);
-        !self.is_starved
+        let missing = enough.saturating_sub(had);
+        self.is_starved = !missing.is_zero();
+        missing
     }
 }
 
+/// When to look again at what is a stall in `left`.
+pub(super) fn look_in(left: Duration) -> Duration {
+    left.clamp(ALERT_TICK, TICK)
+}
+
 impl Polls {
-    /// Looks at all slots; gives whether some poll is worth looking at again soon.
-    pub(super) fn look(&mut self, context: &mut Context<'_>, runtimes: &[WatchedRuntime]) -> bool {
-        let mut is_alert = false;
+    /// Looks at all slots; gives in what time to look again.
+    pub(super) fn look(&mut self, context: &mut Context<'_>, runtimes: &[WatchedRuntime]) -> Duration {
+        let mut next = TICK;
         for slot in TABLE.slots.iter() {
             let key = std::ptr::from_ref(slot).addr();
             // Of polls inside each other, the innermost is the one that the thread is in.
@@ -94,8 +106,7 @@ impl Polls {
             };
             match self.seen.get_mut(&key) {
                 Some(poll) if poll.is(&running) => {
-                    poll.again(context, slot, runtimes);
-                    is_alert |= !matches!(poll.stall, Some((_, None)));
+                    next = next.min(poll.again(context, slot, runtimes));
                 }
                 _ => {
                     let poll = Poll {
@@ -112,17 +123,23 @@ impl Polls {
                 }
             }
         }
-        is_alert
+        next
     }
 }
 
 impl Poll {
-    fn again(&mut self, context: &mut Context<'_>, slot: &Slot, runtimes: &[WatchedRuntime]) {
+    /// Gives in what time to look again.
+    fn again(&mut self, context: &mut Context<'_>, slot: &Slot, runtimes: &[WatchedRuntime]) -> Duration {
         let age = context.now.saturating_duration_since(self.first_seen);
-        let is_over = self.patience.is_over(self.tid, context.threshold, context.now);
+        let young = context.threshold.saturating_sub(age);
+        if self.patience.is_asked() && !young.is_zero() {
+            return look_in(young);
+        }
+        let missing = self.patience.missing(self.tid, context.threshold, context.now);
         if self.stall.is_none() {
-            if age < context.threshold || !is_over {
-                return;
+            let left = missing.max(young);
+            if !left.is_zero() {
+                return look_in(left);
             }
             let kind = self.kind(slot, runtimes);
             let site = self.running.site.and_then(|site| TABLE.sites.get(site));
@@ -146,19 +163,21 @@ impl Poll {
             self.stall = Some((id, self.tid.map(Taking::new)));
         }
         let kind = self.kind(slot, runtimes);
-        let Some((id, taking)) = &mut self.stall else { return };
+        let Some((id, taking)) = &mut self.stall else { return TICK };
         let taken = taking.as_mut().and_then(|taking| context.looker.take(taking));
         if taken.is_some() {
             *taking = None;
         }
+        let next = if taking.is_some() { ALERT_TICK } else { TICK };
         let mut log = context.log();
-        let Some(stall) = log.get(*id) else { return };
+        let Some(stall) = log.get(*id) else { return next };
         stall.kind = kind;
         stall.duration = age;
         stall.cpu_wait = self.patience.cpu_wait;
         if let Some(taken) = taken {
             stall.stack = taken;
         }
+        next
     }
 
     fn kind(&self, slot: &Slot, runtimes: &[WatchedRuntime]) -> StallKind {

@@ -17,7 +17,7 @@ use super::log::Log;
 use super::looker::Looker;
 use super::polls::Polls;
 use super::workers::Workers;
-use super::{ALERT_TICK, MAX_PAST, StallsSkill, THRESHOLD, TICK};
+use super::{MAX_PAST, StallsSkill, THRESHOLD};
 
 /// How often it is asked which runtimes there are.
 const RUNTIMES: Duration = Duration::from_millis(100);
@@ -179,8 +179,8 @@ impl Watchdog {
                 }
                 let threshold = same.threshold;
                 let mut context = Context { now, threshold, looker: &mut looker, shared: &same };
-                let is_alert = polls.look(&mut context, &watched.1) | workers.look(&mut context, &watched.1);
-                match stopped.recv_timeout(if is_alert { ALERT_TICK } else { TICK }) {
+                let next = polls.look(&mut context, &watched.1).min(workers.look(&mut context, &watched.1));
+                match stopped.recv_timeout(next) {
                     Err(RecvTimeoutError::Timeout) => {}
                     Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
                 }

@@ -17,10 +17,10 @@ use crate::table::slot::Slot;
 
 use super::log::{Stall, Taken};
 use super::looker::Taking;
-use super::polls::Patience;
+use super::polls::{Patience, look_in};
 use super::rows::StallKind;
 use super::watchdog::{Context, WatchedRuntime};
-use super::{NO_PROGRESS, TICK};
+use super::{ALERT_TICK, NO_PROGRESS, TICK};
 
 /// All workers, as of the last look.
 #[derive(Debug, Default)]
@@ -59,9 +59,9 @@ pub(super) fn threads(metrics: &RuntimeMetrics) -> Reading<Vec<u64>> {
 }
 
 impl Workers {
-    /// Looks at all workers; gives whether one is worth looking at again soon.
-    pub(super) fn look(&mut self, context: &mut Context<'_>, runtimes: &[WatchedRuntime]) -> bool {
-        let mut is_alert = false;
+    /// Looks at all workers; gives in what time to look again.
+    pub(super) fn look(&mut self, context: &mut Context<'_>, runtimes: &[WatchedRuntime]) -> Duration {
+        let mut next = TICK;
         for runtime in runtimes {
             let metrics = &runtime.metrics;
             // A runtime of one thread is driven by whoever calls `block_on`. That nobody does is no stall; that nobody
@@ -77,7 +77,7 @@ impl Workers {
                 // A poll that hooks see is seen as one.
                 let is_seen = slot.is_some_and(|slot| !slot.running().is_empty());
                 let is_active = is_driven && counters.parks_and_unparks.is_multiple_of(2) && !is_seen;
-                is_alert |= self.saw(context, runtime, index, slot, counters, is_active);
+                next = next.min(self.saw(context, runtime, index, slot, counters, is_active));
             }
         }
         let now = context.now;
@@ -85,7 +85,7 @@ impl Workers {
         for (_, worker) in gone {
             worker.end(context);
         }
-        is_alert
+        next
     }
 
     fn saw(
@@ -96,14 +96,14 @@ impl Workers {
         slot: Option<&Slot>,
         counters: Counters,
         is_active: bool,
-    ) -> bool {
+    ) -> Duration {
         let key = (runtime.id, index);
         let worker = self.seen.entry(key).or_insert_with(|| Worker::new(counters, context.now));
         worker.looked = context.now;
         if !is_active || worker.counters != counters {
             let before = std::mem::replace(worker, Worker::new(counters, context.now));
             before.end(context);
-            return false;
+            return TICK;
         }
         worker.again(context, runtime, index, slot)
     }
@@ -115,24 +115,25 @@ impl Worker {
         Self { counters, since: now, since_at: Timestamp::now(), looked: now, patience, stall: None }
     }
 
-    /// Whether it is suspect.
+    /// Gives in what time to look again.
     fn again(
         &mut self,
         context: &mut Context<'_>,
         runtime: &WatchedRuntime,
         index: usize,
         slot: Option<&Slot>,
-    ) -> bool {
+    ) -> Duration {
         let age = context.now.saturating_duration_since(self.since);
         if age < 2 * TICK {
-            return false;
+            return TICK;
         }
         let long = NO_PROGRESS.max(context.threshold);
         let tid = slot.and_then(|slot| slot.thread().os_id());
-        let is_over = self.patience.is_over(tid, long / 2, context.now);
+        let missing = self.patience.missing(tid, long / 2, context.now);
         if self.stall.is_none() {
-            if age < long || !is_over {
-                return true;
+            let left = missing.max(long.saturating_sub(age));
+            if !left.is_zero() {
+                return look_in(left);
             }
             let stack = match tid {
                 Some(_) => Taken::NotYet,
@@ -156,7 +157,7 @@ impl Worker {
             });
             self.stall = Some((id, tid.map(Taking::new)));
         }
-        let Some((id, taking)) = &mut self.stall else { return false };
+        let Some((id, taking)) = &mut self.stall else { return TICK };
         let taken = taking.as_mut().and_then(|taking| context.looker.take(taking));
         if taken.is_some() {
             *taking = None;
@@ -169,7 +170,7 @@ impl Worker {
                 stall.stack = taken;
             }
         }
-        taking.is_some()
+        if taking.is_some() { ALERT_TICK } else { TICK }
     }
 
     fn end(self, context: &mut Context<'_>) {
