@@ -122,18 +122,10 @@ impl Table {
         slot.ends.push(End { id, origin, ended_ms, polls });
     }
 
-    /// A poll starts.
-    #[inline]
-    pub(crate) fn poll_starts(&self, slot: &Slot, id: u64) {
-        if !self.simple_poll_starts(slot, id) {
-            self.any_poll_starts(slot, id);
-        }
-    }
-
     /// Starts a poll that is not measured, inside of no other, of a task that is where nearly all are. Anything else is
-    /// left undone, so that this path, which is all that most polls take, calls nothing and saves no registers.
-    #[inline]
-    fn simple_poll_starts(&self, slot: &Slot, id: u64) -> bool {
+    /// left undone, for [`any_poll_starts`](Self::any_poll_starts).
+    #[inline(always)]
+    pub(crate) fn simple_poll_starts(&self, slot: &Slot, id: u64) -> bool {
         let now = self.clock.ticked_ms();
         if now == 0 || !slot.is_simple() {
             return false;
@@ -146,8 +138,8 @@ impl Table {
         true
     }
 
-    #[inline(never)]
-    fn any_poll_starts(&self, slot: &Slot, id: u64) {
+    /// A poll starts.
+    pub(crate) fn any_poll_starts(&self, slot: &Slot, id: u64) {
         let now = self.clock.now_ms();
         let sampled = slot.sample();
         let poll = match self.pages.find(id) {
@@ -165,16 +157,14 @@ impl Table {
         });
     }
 
-    /// The poll that started last in this thread ends.
-    #[inline]
-    pub(crate) fn poll_ends(&self, slot: &Slot) {
-        if !slot.pop_simple(self.clock.ticked_ms()) {
-            self.any_poll_ends(slot);
-        }
+    /// Ends the poll that started last in this thread, if all that is left to do is to say so.
+    #[inline(always)]
+    pub(crate) fn simple_poll_ends(&self, slot: &Slot) -> bool {
+        slot.pop_simple(self.clock.ticked_ms())
     }
 
-    #[inline(never)]
-    fn any_poll_ends(&self, slot: &Slot) {
+    /// The poll that started last in this thread ends.
+    pub(crate) fn any_poll_ends(&self, slot: &Slot) {
         if let Some(frame) = slot.top() {
             let poll = frame.poll();
             if poll.weight() > 0 {

@@ -45,10 +45,19 @@ pub(crate) fn reading() -> Reading<()> {
 }
 
 /// A poll has started in this thread.
-#[inline(always)]
 pub(crate) fn poll_started(slot: &Slot) {
     match COUNTERS.get() {
         Some(bytes) => slot.note_bytes(bytes.allocated(), bytes.freed()),
+        None if SOURCE.get().is_none() => {}
+        None => look_up(slot),
+    }
+}
+
+/// The same, of a poll that is inside of no other.
+#[inline(always)]
+pub(crate) fn first_poll_started(slot: &Slot) {
+    match COUNTERS.get() {
+        Some(bytes) => slot.note_first_bytes(bytes.allocated(), bytes.freed()),
         None if SOURCE.get().is_none() => {}
         None => look_up(slot),
     }
@@ -62,8 +71,13 @@ fn look_up(slot: &Slot) {
     slot.note_bytes_of_all(bytes.allocated(), bytes.freed());
 }
 
-/// The poll that started last in this thread ends.
+/// Whether the poll that ends has allocated and freed nothing, if it is inside of no other.
 #[inline(always)]
+pub(crate) fn are_none(slot: &Slot) -> bool {
+    COUNTERS.get().is_none_or(|bytes| slot.is_without_bytes(bytes.allocated(), bytes.freed()))
+}
+
+/// The poll that started last in this thread ends.
 pub(crate) fn poll_ends(slot: &Slot) {
     let Some(bytes) = COUNTERS.get() else { return };
     let (allocated, freed) = slot.bytes_since(bytes.allocated(), bytes.freed());

@@ -24,6 +24,12 @@ impl Drop for Lease {
     }
 }
 
+/// The calling thread's slot, if it has one already.
+#[inline]
+pub(crate) fn known_slot() -> Option<&'static Slot> {
+    SLOT.get()
+}
+
 /// Calls `with` with the calling thread's slot.
 #[inline]
 pub(crate) fn with_slot<R>(with: impl FnOnce(&'static Slot) -> R) -> R {

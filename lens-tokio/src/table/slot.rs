@@ -308,6 +308,20 @@ impl Slot {
         }
     }
 
+    /// The same, of a poll that is inside of no other.
+    #[inline]
+    pub(crate) fn note_first_bytes(&self, allocated: u64, freed: u64) {
+        self.frames[0].allocated.store(allocated, Ordering::Relaxed);
+        self.frames[0].freed.store(freed, Ordering::Relaxed);
+    }
+
+    /// Whether a poll that is inside of no other has allocated and freed nothing.
+    #[inline]
+    pub(crate) fn is_without_bytes(&self, allocated: u64, freed: u64) -> bool {
+        let first = &self.frames[0];
+        first.allocated.load(Ordering::Relaxed) == allocated && first.freed.load(Ordering::Relaxed) == freed
+    }
+
     /// Notes them for all polls that are going on.
     pub(crate) fn note_bytes_of_all(&self, allocated: u64, freed: u64) {
         for frame in &self.frames {

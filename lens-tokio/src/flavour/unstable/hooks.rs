@@ -9,7 +9,7 @@ use lens_core::Reading;
 use tokio::runtime::TaskMeta;
 
 use crate::instrument::name::take_name;
-use crate::instrument::{BuilderNumber, TABLE, bytes, number_of, with_slot};
+use crate::instrument::{BuilderNumber, TABLE, bytes, known_slot, number_of, with_slot};
 use crate::table::sites::Site;
 
 /// A hook of a task.
@@ -72,19 +72,37 @@ fn spawned(task: &TaskMeta<'_>, number: BuilderNumber) {
     });
 }
 
+/// Calls nothing and saves no registers where nothing but counting is to be done, which is nearly always.
 #[inline(always)]
 fn poll_starts(task: &TaskMeta<'_>) {
+    let id = number_of(&task.id());
+    match known_slot() {
+        Some(slot) if TABLE.simple_poll_starts(slot, id) => bytes::first_poll_started(slot),
+        _ => any_poll_starts(id),
+    }
+}
+
+#[inline(never)]
+fn any_poll_starts(id: u64) {
     with_slot(|slot| {
-        TABLE.poll_starts(slot, number_of(&task.id()));
+        TABLE.any_poll_starts(slot, id);
         bytes::poll_started(slot);
     });
 }
 
 #[inline(always)]
 fn poll_ends(_task: &TaskMeta<'_>) {
+    match known_slot() {
+        Some(slot) if bytes::are_none(slot) && TABLE.simple_poll_ends(slot) => {}
+        _ => any_poll_ends(),
+    }
+}
+
+#[inline(never)]
+fn any_poll_ends() {
     with_slot(|slot| {
         bytes::poll_ends(slot);
-        TABLE.poll_ends(slot);
+        TABLE.any_poll_ends(slot);
     });
 }
 
