@@ -136,6 +136,11 @@ events! {
         /// The skills.
         skills: Vec<String>,
     }
+    /// The model named skills that there are not.
+    SkillsUnknown = "skills_unknown" {
+        /// What it called them.
+        skills: Vec<String>,
+    }
     /// An operator begins.
     OperatorStarted = "operator_started" {
         /// The skill.

@@ -14,6 +14,7 @@ use super::claims::Vocabulary;
 use super::events::{Event, Events};
 use super::operator::Desk;
 use super::payload;
+use super::pipeline::COORDINATOR;
 use super::schedule::FollowUp;
 use super::settings::{Order, Settings, Strategy};
 use super::transcript::{Step, Transcript};
@@ -282,7 +283,11 @@ impl Run {
                 unknown.push(name);
             }
         }
-        self.state().unknown_skills.extend(unknown.iter().map(|name| self.redacted(&payload::short(name, 60))));
+        if !unknown.is_empty() {
+            let skills: Vec<String> = unknown.iter().map(|name| self.redacted(&payload::short(name, 60))).collect();
+            self.state().unknown_skills.extend(skills.iter().cloned());
+            self.announce(COORDINATOR, Event::SkillsUnknown { skills });
+        }
         (known, unknown)
     }
 
@@ -395,7 +400,7 @@ impl Run {
     }
 
     pub(super) fn exhausted(&self, resource: Resource) -> String {
-        self.announce("coordinator", Event::BudgetExhausted { resource });
+        self.announce(COORDINATOR, Event::BudgetExhausted { resource });
         format!("the budget of {resource} is used up: conclude with what you have")
     }
 

@@ -47,11 +47,11 @@ fn assert_same(heard: &[Value], expected: &[Value]) {
     assert_eq!(heard.len(), expected.len(), "{:#?}", heard.get(expected.len()..));
 }
 
-/// OP-05, TEL-llm, TEL-tool, TEL-operator: a pipeline is told event by event: calls and their failures, actions, what an operator
-/// says, finds and is refused, and how it ends.
+/// OP-05, TEL-llm, TEL-tool, TEL-operator, TEL-supervisor: a pipeline is told event by event: calls and their failures, skills
+/// that there are not, actions, what an operator says, finds and is refused, and how it ends.
 #[tokio::test]
 async fn a_pipeline_is_told_event_by_event() {
-    let sorted = json!({"intent": "investigation", "skills": ["shop"]});
+    let sorted = json!({"intent": "investigation", "skills": ["shop", "moon"]});
     let lie = reports("queue_growth", &[("8 customers wait", "shop.queue().waiting")]);
     let truth = reports("queue_growth", &[("`till-a` has served 31 customers", "shop.tills()[0]")]);
     let state = json!({"intent": "set_state", "state": "critical", "reason": "so"});
@@ -82,6 +82,7 @@ async fn a_pipeline_is_told_event_by_event() {
         with(coordinator("model_failed"), json!({"class": "unavailable", "retry_in_ms": 2.0})),
     ];
     expected.extend(asks("coordinator", "classify", &sorted));
+    expected.push(with(coordinator("skills_unknown"), json!({"skills": ["moon"]})));
     expected.push(with(coordinator("classified"), json!({"is_question": false, "skills": ["shop"]})));
     expected.push(json!({"by": "shop", "event": "operator_started", "skill": "shop"}));
     expected.push(turn(1));
