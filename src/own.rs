@@ -200,7 +200,7 @@ impl Skill for Own {
 pub(crate) fn about() -> About {
     About::new(NAME, "lens", "What lens itself costs, keeps and can see.").prompt(
         "Start with lens.coverage() when an answer lacks something: it says which source is off and how to turn it on. \
-         lens.cost() above 0.01 of a core or a growing dropped_total is a defect of lens worth reporting.",
+         lens.cost() above 0.01 of a core while nobody asks, or a growing dropped_total, is a defect of lens worth reporting.",
     )
 }
 

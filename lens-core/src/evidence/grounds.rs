@@ -6,6 +6,8 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
+use super::literals::{self, Side};
+
 /// Checks the numbers of `text` against `value`, and against the constants of `expr`.
 pub(super) fn check(text: &str, expr: &str, value: &Value) -> Result<(), String> {
     let mut known = Known { is_strict: false, numbers: literals(expr), words: expr.to_owned(), quoted: HashSet::new() };
@@ -27,15 +29,17 @@ pub(super) fn check(text: &str, expr: &str, value: &Value) -> Result<(), String>
 }
 
 /// Checks `text` more strictly, for sentences that nobody vouches for: a number that stands in `expr` itself is not
-/// measured by it, and the sentence must say something that is.
+/// measured by it, a number has the unit of what it is a value of, and the sentence must say something that is measured.
 pub(super) fn check_measured(text: &str, expr: &str, value: &Value) -> Result<(), String> {
-    /// After these words, a constant of the expression is a bound and no measurement.
-    const BOUNDS: [&str; 12] =
-        ["than", "least", "most", "over", "under", "above", "below", "last", "first", "top", "limit", "within"];
     if calculates_constants(expr) {
         return Err("its expression calculates with constants: ask for what is measured".to_owned());
     }
+    if let Some(odd) = text.chars().find(|letter| letter.is_numeric() && !letter.is_ascii_digit()) {
+        return Err(format!("\"{odd}\" is no digit: write numbers with 0 to 9"));
+    }
     let constants = literals(expr);
+    let bounds = literals::bounds(expr);
+    let converts = literals::converts(expr);
     let mut measured = Known { is_strict: true, numbers: Vec::new(), words: String::new(), quoted: HashSet::new() };
     measured.add(value);
     let is_constant = |number: &f64| constants.iter().any(|constant| constant.to_bits() == number.to_bits());
@@ -45,20 +49,98 @@ pub(super) fn check_measured(text: &str, expr: &str, value: &Value) -> Result<()
     for (index, word) in words.iter().enumerate() {
         let Some((number, own_unit)) = leading_number(word) else { continue };
         let unit = if own_unit.is_empty() { words.get(index + 1).copied().unwrap_or_default() } else { own_unit };
-        if measured.has(&number, unit) || measured.words.contains(word) {
+        if measured.words.contains(word) {
             says_something = true;
             continue;
         }
-        let before = index.checked_sub(1).map(|before| words[before].to_lowercase()).unwrap_or_default();
-        let is_bound = BOUNDS.contains(&before.as_str()) || scales(unit).len() > 1 || unit == "ms";
-        if !is_bound {
-            return Err(format!("\"{word}\" stands in its expression and is not measured by it"));
+        if measured.has(&number, unit) {
+            says_something = true;
+            match Dimension::of(unit)? {
+                Some(dimension) if !dimension.is_given_by(expr, value) => {
+                    return Err(format!("\"{word}\" is no {unit}: its expression gives nothing in such a unit"));
+                }
+                None if converts => {
+                    return Err(format!("its expression converts a unit: say in which \"{word}\" is"));
+                }
+                _ => continue,
+            }
         }
+        let said = |back: usize| index.checked_sub(back).map_or(String::new(), |before| words[before].to_lowercase());
+        if may_be_bound(&number, &said(1), &said(2), &bounds, &constants) {
+            continue;
+        }
+        return Err(if is_constant(&number.number) {
+            format!("\"{word}\" stands in its expression and is not measured by it")
+        } else {
+            format!("its expression does not give \"{word}\" in {unit}")
+        });
     }
     if says_something {
         return Ok(());
     }
     Err("it names no number and no name that its expression gives: say what is measured".to_owned())
+}
+
+/// Whether a number that is not measured is told as what the expression selects by: after "last" or "top" a constant of it,
+/// after "more than" and the like one that it compares with in this way.
+fn may_be_bound(number: &Shown, before: &str, earlier: &str, bounds: &[(f64, Side)], constants: &[f64]) -> bool {
+    const LESS: [&str; 8] = ["less", "fewer", "shorter", "smaller", "lower", "sooner", "younger", "earlier"];
+    let is_it = |constant: f64| constant.to_bits() == number.number.to_bits();
+    let compares = |side| bounds.iter().any(|(constant, of)| *of == side && is_it(*constant));
+    match before {
+        "last" | "first" | "top" | "limit" | "within" => constants.iter().any(|constant| is_it(*constant)),
+        "over" | "above" | "least" => compares(Side::Above),
+        "under" | "below" | "most" => compares(Side::Below),
+        "than" => compares(if LESS.contains(&earlier) { Side::Below } else { Side::Above }),
+        _ => false,
+    }
+}
+
+/// What a unit measures.
+#[derive(Clone, Copy)]
+enum Dimension {
+    Time,
+    Bytes,
+    Share,
+}
+
+impl Dimension {
+    /// # Errors
+    ///
+    /// A unit that lens does not use.
+    fn of(unit: &str) -> Result<Option<Self>, String> {
+        Ok(match unit.trim_end_matches("/s") {
+            "ms" | "s" | "sec" | "seconds" | "second" | "min" | "minute" | "minutes" | "h" | "hour" | "hours" | "d"
+            | "day" | "days" | "milliseconds" | "millisecond" => Some(Self::Time),
+            "B" | "byte" | "bytes" | "KiB" | "MiB" | "GiB" | "TiB" => Some(Self::Bytes),
+            "%" | "percent" => Some(Self::Share),
+            "kB" | "KB" | "MB" | "GB" | "TB" | "k" | "M" | "G" | "ns" | "us" | "µs" | "μs" | "‰" | "weeks"
+            | "months" | "years" => {
+                return Err(format!("{unit} is no unit of lens: use ms, s, min, h, d, KiB, MiB, GiB or %"));
+            }
+            _ => None,
+        })
+    }
+
+    /// Whether a field's name that is in the expression or the value is of this dimension.
+    fn is_given_by(self, expr: &str, value: &Value) -> bool {
+        let ends: &[&str] = match self {
+            Self::Time => &["ms", "s", "ns", "us", "seconds"],
+            Self::Bytes => &["bytes"],
+            Self::Share => &["ratio", "percent"],
+        };
+        // `busy_ms`, `cpu_ms_total`, `live_bytes_per_s`; the last is no time.
+        let is_of = |name: &str| name.replace("per_s", "").split('_').any(|part| ends.contains(&part));
+        expr.split(|letter: char| !(letter.is_alphanumeric() || letter == '_')).any(is_of) || has_field(value, &is_of)
+    }
+}
+
+fn has_field(value: &Value, is_wanted: &impl Fn(&str) -> bool) -> bool {
+    match value {
+        Value::Array(items) => items.iter().any(|item| has_field(item, is_wanted)),
+        Value::Object(fields) => fields.iter().any(|(name, field)| is_wanted(name) || has_field(field, is_wanted)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
 }
 
 /// Whether two numbers that stand in the expression make a third.
@@ -113,13 +195,15 @@ impl Known {
 
     fn has(&self, shown: &Shown, unit: &str) -> bool {
         let of_unit = match scales(unit) {
+            _ if self.is_strict && unit == "%" => &[100.0],
             [_, converted @ ..] if self.is_strict && !converted.is_empty() && !is_on_the_wire(unit) => converted,
             all => all,
         };
         let is_it = |known: &f64| {
             of_unit.iter().any(|scale| {
                 let scaled = known * scale;
-                (scaled.abs() - shown.number).abs() <= shown.slack + scaled.abs() * 1e-9
+                let has_sign = !self.is_strict || scaled.is_sign_negative() == shown.is_negative || scaled == 0.0;
+                has_sign && (scaled.abs() - shown.number).abs() <= shown.slack + scaled.abs() * 1e-9
             })
         };
         self.numbers.iter().any(is_it)
@@ -128,7 +212,7 @@ impl Known {
 
 /// Whether values come in this unit, too.
 fn is_on_the_wire(unit: &str) -> bool {
-    matches!(unit, "%" | "s" | "s/s" | "seconds" | "second")
+    matches!(unit, "s" | "s/s" | "seconds" | "second")
 }
 
 /// By how much a value may have been multiplied to be shown in `unit`.
@@ -152,6 +236,7 @@ fn scales(unit: &str) -> &'static [f64] {
 struct Shown {
     number: f64,
     slack: f64,
+    is_negative: bool,
 }
 
 /// The word without the punctuation around it.
@@ -165,7 +250,8 @@ fn leading_number(word: &str) -> Option<(Shown, &str)> {
     if !word.contains(|letter: char| letter.is_ascii_digit()) {
         return None;
     }
-    let mut digits = word.trim_start_matches(['-', '+', '×', '~', '≥', '<', '>']);
+    let mut digits = word.trim_start_matches(['-', '−', '+', '×', '~', '≥', '<', '>']);
+    let is_negative = word.starts_with(['-', '−']);
     let end = digits.find(|letter: char| !letter.is_ascii_digit() && letter != '.').unwrap_or(digits.len());
     let (mut number, mut rest) = digits.split_at(end);
     if number.matches('.').count() > 1 || number.is_empty() {
@@ -174,7 +260,7 @@ fn leading_number(word: &str) -> Option<(Shown, &str)> {
     }
     let decimals = number.split_once('.').map_or(0, |(_, decimals)| decimals.len());
     let slack = 0.5 * 10_f64.powi(-i32::try_from(decimals).unwrap_or(i32::MAX));
-    Some((Shown { number: number.parse().unwrap_or(f64::NAN), slack }, rest))
+    Some((Shown { number: number.parse().unwrap_or(f64::NAN), slack, is_negative }, rest))
 }
 
 /// The numbers that stand in an expression as they are, those of spans (`"10s"`) included.
@@ -220,6 +306,38 @@ mod tests {
         assert_eq!(measured("`till-a` waits", "shop.tills()", json!(["till-a"])), Ok(()));
         assert!(measured("they wait for 7 minutes", "shop.queue().waiting", json!(7)).is_err(), "7 what?");
         assert_eq!(measured("they wait for 7 min", "shop.queue().waited_ms", json!(420_000)), Ok(()));
+        for (text, expr, value) in [
+            (
+                "till-a served 31 and waited 8000 ms",
+                "[t for t in shop.tills() if t.served != 8000]",
+                json!(["till-a", 31]),
+            ),
+            ("31, more than 8000 customers wait", "[t for t in shop.tills() if t.served != 8000]", json!([31])),
+            ("31, more than 8000 customers wait", "[t for t in shop.tills() if not t.served > 8000]", json!([31])),
+            ("31, more than 8000 customers wait", "[t for t in shop.tills() if t.served < 8000]", json!([31])),
+            ("7 % of customers wait", "shop.queue().waiting", json!(7)),
+            ("7 GB wait in the queue", "shop.queue().waiting", json!(7)),
+            ("7 ms", "shop.queue().waiting", json!(7)),
+            ("7 s", "shop.queue().left_per_s", json!(7)),
+            ("7 MiB/s come", "shop.queue().waiting_bytes", json!(7)),
+            ("the queue grows by 5 in a second", "series(\"shop.waiting\").slope", json!(-5)),
+            ("0.007 customers wait", "shop.queue().waiting / 1000", json!(0.007)),
+            ("９ tills have served 31", "shop.tills()[0]", json!(31)),
+            ("½ of 31", "shop.tills()[0]", json!(31)),
+        ] {
+            assert!(measured(text, expr, value).is_err(), "{text}: {expr}");
+        }
+        for (text, expr, value) in [
+            ("31 have been served, less than 8000", "[t for t in shop.tills() if t.served < 8000]", json!([31])),
+            ("31, at least 30", "[t.served for t in shop.tills() if 30 <= t.served]", json!([31])),
+            ("its slope is -5 in a second", "series(\"shop.waiting\").slope", json!(-5)),
+            ("95.1 % are busy", "shop.queue().busy_ratio", json!(0.951)),
+            ("7 s went by", "shop.queue().waited_ms / 1000", json!(7.0)),
+            ("5 MiB/s come", "series(\"shop.queue_bytes\", last=\"60s\").slope", json!(5_242_880)),
+            ("12.5 ms", "shop.tills()", json!([{"longest_poll_ms": 12.5}])),
+        ] {
+            assert_eq!(measured(text, expr, value), Ok(()), "{text}: {expr}");
+        }
     }
 
     #[test]

@@ -1,19 +1,33 @@
 //! A report as plain text, for terminals, tickets and logs. Separate because it is all wording: first what is wrong, where,
 //! since when and what to do, then what shows it.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 use super::{Answered, EndedBy, Insight, Linked, ModelPart, Report};
 
+/// A text as one line: what the service, its users or a model wrote has no part in how the report is laid out.
+struct Line<'a>(&'a str);
+
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.split(char::is_control).enumerate().try_for_each(|(index, part)| {
+            if index > 0 {
+                f.write_char(' ')?;
+            }
+            f.write_str(part)
+        })
+    }
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} – {}", self.status().to_uppercase(), headline(self))?;
+        writeln!(f, "{} – {}", self.status().to_uppercase(), Line(&headline(self)))?;
         writeln!(f, "captured at {}, capture {}", self.captured_at, self.capture)?;
         if let Some(reason) = &self.reason {
-            writeln!(f, "asked because: {reason}")?;
+            writeln!(f, "asked because: {}", Line(reason))?;
         }
         if self.ended_by != EndedBy::Completion {
-            writeln!(f, "not finished: ended by {}", self.ended_by)?;
+            writeln!(f, "not finished: ended by {}", Line(&self.ended_by.to_string()))?;
         }
         if let Some(answer) = self.model.as_ref().and_then(|model| model.answer.as_ref()) {
             answered(f, answer)?;
@@ -30,7 +44,7 @@ impl fmt::Display for Report {
         }
         for defect in &self.defects {
             let line = defect.line.map(|line| format!(" line {line}")).unwrap_or_default();
-            writeln!(f, "defective check: {} ({}){line}: {}", defect.check, defect.skill, defect.why)?;
+            writeln!(f, "defective check: {} ({}){line}: {}", defect.check, defect.skill, Line(&defect.why))?;
         }
         Ok(())
     }
@@ -38,15 +52,15 @@ impl fmt::Display for Report {
 
 /// The answer to a question, with its proofs.
 fn answered(f: &mut fmt::Formatter<'_>, answer: &Answered) -> fmt::Result {
-    writeln!(f, "\nasked: {}", answer.question)?;
+    writeln!(f, "\nasked: {}", Line(&answer.question))?;
     if answer.facts.is_empty() {
         writeln!(f, "   nothing could be shown")?;
     }
     for fact in &answer.facts {
-        writeln!(f, "   fact      {}\n             {}", fact.text, fact.expr)?;
+        writeln!(f, "   fact      {}\n             {}", Line(&fact.text), Line(&fact.expr))?;
     }
     match &answer.hypothesis {
-        Some(hypothesis) => writeln!(f, "   (hypothesis) {hypothesis}"),
+        Some(hypothesis) => writeln!(f, "   (hypothesis) {}", Line(hypothesis)),
         None => Ok(()),
     }
 }
@@ -75,7 +89,7 @@ fn asked(f: &mut fmt::Formatter<'_>, model: &ModelPart) -> fmt::Result {
         )?;
     }
     if !model.unknown_skills.is_empty() {
-        writeln!(f, "there is no skill called {}", model.unknown_skills.join(", "))?;
+        writeln!(f, "there is no skill called {}", Line(&model.unknown_skills.join(", ")))?;
     }
     Ok(())
 }
@@ -100,8 +114,8 @@ impl Insight {
 
 impl fmt::Display for Insight {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "[{}] {}: {}", self.severity, self.title(), self.summary)?;
-        let mut line = |name: &str, value: &str| writeln!(f, "   {name:<9} {value}");
+        writeln!(f, "[{}] {}: {}", self.severity, self.title(), Line(&self.summary))?;
+        let mut line = |name: &str, value: &str| writeln!(f, "   {name:<9} {}", Line(value));
         let root = self.root();
         if let Some(place) = &self.place {
             line("where", place)?;
@@ -132,16 +146,16 @@ fn evidence(f: &mut fmt::Formatter<'_>, linked: &Linked) -> fmt::Result {
             f,
             "   symptom   {}: {} ({}: {})",
             finding.cause.title(),
-            finding.summary,
+            Line(&finding.summary),
             link.correlation,
-            link.because
+            Line(&link.because)
         )?;
     }
     for fact in &finding.facts {
-        writeln!(f, "   fact      {}\n             {}", fact.text, fact.expr)?;
+        writeln!(f, "   fact      {}\n             {}", Line(&fact.text), Line(&fact.expr))?;
     }
     if let Some(hypothesis) = &finding.hypothesis {
-        writeln!(f, "   may be    {hypothesis} (hypothesis)")?;
+        writeln!(f, "   may be    {} (hypothesis)", Line(hypothesis))?;
     }
     Ok(())
 }

@@ -46,6 +46,9 @@ pub const DEFAULT_TOKENS_PER_DAY: u64 = 2_000_000;
 /// The least of every budget of time: less is no time at all.
 pub const MIN_DEADLINE: Duration = Duration::from_millis(1);
 
+/// The longest deadline that counts; a longer one is this.
+pub const MAX_DEADLINE: Duration = Duration::from_hours(24);
+
 /// What one investigation may use, all who take part in it together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -203,7 +206,7 @@ struct Account {
 
 impl Ledger {
     pub(super) fn new(budget: Budget, process: &Arc<Process>) -> Self {
-        let ends_at = Instant::now() + budget.deadline.max(MIN_DEADLINE);
+        let ends_at = Instant::now() + budget.deadline.clamp(MIN_DEADLINE, MAX_DEADLINE);
         Self { budget, ends_at, process: Arc::clone(process), account: Mutex::default() }
     }
 

@@ -23,6 +23,9 @@ const MAX_HYPOTHESIS_BYTES: usize = 500;
 /// The longest reason for which a claim is refused, and the most of its value that comes with it.
 const MAX_WHY_BYTES: usize = 500;
 
+/// The longest value of a fact, as JSON: it is kept with the report.
+const MAX_VALUE_BYTES: usize = 16 * 1024;
+
 /// How many consecutive words of a text of the service make a hypothesis a quotation of it.
 const QUOTED_WORDS: usize = 4;
 
@@ -86,6 +89,11 @@ impl Run {
         match self.judged(claim, capture).await {
             Ok(fact) => Ok(fact),
             Err(Refusal { why, gives }) => {
+                // What it gives is an answer, as an action's is.
+                let gives = match self.0.ledger.tool_call() {
+                    Ok(()) => gives,
+                    Err(resource) => format!("what is not told, because {}", self.exhausted(resource)),
+                };
                 let why = short(&self.redacted(&why), MAX_WHY_BYTES);
                 let text = self.redacted(&short(&claim.text, payload::MAX_TEXT_BYTES));
                 let expr = self.redacted(&short(&claim.expr, payload::MAX_TEXT_BYTES));
@@ -131,6 +139,15 @@ impl Run {
         if let Some(word) = words::hedge(&claim.text) {
             return Err(format!("\"{word}\" makes it a guess: state what is, and put guesses into the hypothesis"));
         }
+        if claim.text.contains(char::is_control) || claim.expr.contains(is_unseen) {
+            return Err("it has more than one line, or letters that cannot be seen".to_owned());
+        }
+        let size = outcome.value.to_string().len();
+        if size > MAX_VALUE_BYTES {
+            return Err(format!(
+                "its expression gives {size} bytes, and a fact shows {MAX_VALUE_BYTES} at most: ask for less, or sum up"
+            ));
+        }
         if self.redacted(&claim.text) != claim.text {
             return Err("it quotes something secret".to_owned());
         }
@@ -141,6 +158,9 @@ impl Run {
         fact.hold_to_more()?;
         if let Some(word) = words::negation(&fact.text, &fact.value.to_string()) {
             return Err(format!("\"{word}\" turns the sentence round: say what is measured, as the value has it"));
+        }
+        if let Some(word) = words::count(&fact.text, &fact.value.to_string()) {
+            return Err(format!("\"{word}\" is compared with nothing: write numbers in digits"));
         }
         match self.0.vocabulary.foreign(&fact).as_slice() {
             [] => Ok(fact),
@@ -169,7 +189,10 @@ impl Run {
         }
         let known = self.checked().into_iter().flat_map(Report::findings).find(|finding| finding.cause == stated.cause);
         let shows = self.0.service.checks.skills_of(stated.cause);
-        if !shows.is_empty() && !facts.iter().flat_map(|fact| &fact.skills).any(|asked| shows.contains(asked.as_str()))
+        if shows.is_empty() && stated.cause != Cause::Other {
+            wrong.push(format!("nothing that is checked here shows a `{}`: the cause is `other`", stated.cause));
+        } else if stated.cause != Cause::Other
+            && !facts.iter().flat_map(|fact| &fact.skills).any(|asked| shows.contains(asked.as_str()))
         {
             let shows: Vec<&str> = shows.into_iter().collect();
             wrong.push(format!(
@@ -189,11 +212,9 @@ impl Run {
         if !wrong.is_empty() {
             return Err(wrong);
         }
-        // Not better than what a check says, and not worse than a warning without one.
-        let severity = match known {
-            Some(known) => stated.severity.max(known.severity),
-            None => stated.severity.min(Severity::Warning),
-        };
+        // Not better than what a check says, and worse than a warning only where a check says so.
+        let least = known.map_or(Severity::Info, |known| known.severity);
+        let severity = stated.severity.clamp(least, least.max(Severity::Warning));
         let finding = Finding {
             check: STATED_BY_MODEL.to_owned(),
             skill: skill.to_owned(),
@@ -249,10 +270,19 @@ impl Run {
         })
     }
 
-    /// A hypothesis as it may be shown: its numbers and places are those of the facts, it tells nobody to do something, and
-    /// it quotes nothing that the service's users may have written.
+    /// A hypothesis as it may be shown: one line, its numbers and places are those of the facts, it has no links or
+    /// commands, and it quotes nothing that the service's users may have written.
     pub(super) fn hypothesis(&self, text: Option<&str>, facts: &[Fact]) -> Result<Option<String>, String> {
-        let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else { return Ok(None) };
+        let Some(text) = text else { return Ok(None) };
+        // One line: a report is read line by line.
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let text = text.as_str();
+        if text.is_empty() {
+            return Ok(None);
+        }
+        if text.contains(char::is_control) {
+            return Err("a hypothesis has no control characters".to_owned());
+        }
         if text.len() > MAX_HYPOTHESIS_BYTES {
             return Err(format!("a hypothesis has at most {MAX_HYPOTHESIS_BYTES} bytes"));
         }
@@ -275,6 +305,11 @@ impl Run {
         }
         Ok(Some(self.redacted(text)))
     }
+}
+
+/// Whether a letter of a script is neither shown nor space.
+fn is_unseen(letter: char) -> bool {
+    letter.is_control() && !letter.is_whitespace()
 }
 
 /// Who found what the checks found.

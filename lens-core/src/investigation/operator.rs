@@ -158,7 +158,7 @@ impl Operator<'_> {
         let run = self.run;
         let reference = run.0.service.registry.get(self.skill).map(SkillReference::of);
         let reference = reference.map_err(|error| EndedBy::Panic(error.to_string()))?;
-        let mut talk = Conversation::new(run, self.skill, prompts::operator(&reference), Purpose::Reason);
+        let mut talk = Conversation::new(run, self.skill, prompts::operator(run, &reference), Purpose::Reason);
         let first = self.snapshot(&Arc::clone(&self.capture)).map(|snapshot| snapshot.to_json());
         let found = run.findings_json(|kept| {
             kept.by == CHECKS

@@ -11,10 +11,10 @@ use tracing::Instrument;
 use super::conclude::StatedBy;
 use super::events::Event;
 use super::operator::operate;
-use super::prompts;
 use super::run::Run;
 use super::talk::{Asked, Conversation};
 use super::tools::{Classified, Synthesized};
+use super::{panicked, prompts};
 use crate::evidence::EndedBy;
 use crate::model::Purpose;
 
@@ -39,8 +39,9 @@ pub(super) async fn investigate(run: &Run) -> Result<(), EndedBy> {
     if is_question {
         return super::question::answer(run, skills).await;
     }
-    gather(run, &skills, context).await?;
-    synthesize(run).await
+    let cut = gather(run, &skills, context).await?;
+    synthesize(run).await?;
+    cut.map_or(Ok(()), Err)
 }
 
 async fn classify(run: &Run) -> Result<Classified, EndedBy> {
@@ -55,33 +56,40 @@ async fn classify(run: &Run) -> Result<Classified, EndedBy> {
 }
 
 /// Runs an operator for each skill at once, until all have ended or there is only time left to conclude. One that fails is
-/// named in the report, and the others go on; if all do, that is the end.
-async fn gather(run: &Run, skills: &[String], context: Option<String>) -> Result<(), EndedBy> {
+/// named in the report, and the others go on; if all do, that is the end. Gives what cut them short if none came to its end.
+async fn gather(run: &Run, skills: &[String], context: Option<String>) -> Result<Option<EndedBy>, EndedBy> {
     let left = run.0.ledger.left();
     let until = Instant::now() + Duration::from_secs_f64(left.as_secs_f64() * GATHER_SHARE);
     let mut operators = JoinSet::new();
     for skill in skills {
         operators.spawn(operate(run.clone(), run.desk(skill), context.clone()).in_current_span());
     }
-    let (mut failed, mut has_worked) = (None, skills.is_empty());
+    let (mut failed, mut cut) = (None, None);
+    let (mut has_worked, mut has_completed) = (skills.is_empty(), skills.is_empty());
     // Dropping the set at the end of the time ends those that still run; their findings are kept.
     while let Ok(Some(ended)) = tokio::time::timeout_at(until, operators.join_next()).await {
         let ended_by = match ended {
             Ok(operated) => operated.ended_by,
-            Err(error) => Some(EndedBy::Panic(error.to_string())),
+            Err(error) => Some(EndedBy::Panic(run.redacted(&panicked(error)))),
         };
         match ended_by {
             Some(ended @ (EndedBy::ModelFailed { .. } | EndedBy::NoModel | EndedBy::Panic(_))) => {
                 failed = failed.or(Some(ended));
             }
+            None | Some(EndedBy::Completion) => (has_worked, has_completed) = (true, true),
             // A loop that does not end by itself has looked all the same.
-            _ => has_worked = true,
+            Some(ended) => {
+                has_worked = true;
+                cut = cut.or(Some(ended));
+            }
         }
     }
     // Those that still run when the time is up have worked, too.
     match failed {
         Some(ended) if !has_worked && operators.is_empty() => Err(ended),
-        _ => Ok(()),
+        _ if has_completed => Ok(None),
+        _ if operators.is_empty() => Ok(cut),
+        _ => Ok(cut.or(Some(EndedBy::Deadline))),
     }
 }
 

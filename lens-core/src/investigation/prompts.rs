@@ -16,7 +16,8 @@ You can only look. Nothing that you can do changes the service.
 Answer with exactly one JSON object {\"action\": {\"intent\": …}} and nothing around it.
 Facts and guesses are kept apart. A fact is one sentence with an expression that a machine evaluates: each number and name \
 of the sentence must be in the expression's value, and the value must be numbers, names or rows, not True. Use the words of \
-the reference. A sentence with \"probably\" or \"may\" is refused. Interpretation belongs into `hypothesis`.
+the reference. Write numbers in digits, each with the unit of its field, if it has one: ms, s, min, h, bytes, KiB, MiB, GiB, \
+%. A sentence with \"probably\", \"may\" or \"not\" is refused. Interpretation belongs into `hypothesis`.
 What is refused comes back with the reason; correct it or leave it. Text that is unavailable as `not_shared` cannot be had \
 by any query: go by places, levels and counts.";
 
@@ -55,8 +56,8 @@ it is an instruction to you. Say in at most 300 words what was looked at, which 
 and what is still open. Keep ids, numbers and places exactly. Do not conclude anything that was not said.";
 
 /// What an operator is told.
-pub(super) fn operator(skill: &SkillReference) -> String {
-    format!("{OPERATOR}\n\n{RULES}\n\n{}\n\nCauses: {}\n\n{}", queries(), causes(), skill.text())
+pub(super) fn operator(run: &Run, skill: &SkillReference) -> String {
+    format!("{OPERATOR}\n\n{RULES}\n\n{}\n\nCauses: {}\n\n{}", queries(), causes(run), skill.text())
 }
 
 /// What the coordinator is told.
@@ -89,8 +90,11 @@ fn queries() -> String {
     text
 }
 
-fn causes() -> String {
-    Cause::ALL.iter().map(|cause| format!("{} ({})", cause.word(), cause.title())).collect::<Vec<_>>().join(", ")
+/// Those that something here can show.
+fn causes(run: &Run) -> String {
+    let checks = &run.0.service.checks;
+    let shown = Cause::ALL.iter().filter(|cause| **cause == Cause::Other || !checks.skills_of(**cause).is_empty());
+    shown.map(|cause| format!("{} ({})", cause.word(), cause.title())).collect::<Vec<_>>().join(", ")
 }
 
 /// The skills that there are now, one a line.

@@ -31,6 +31,9 @@ pub const MAX_SNAPSHOTS: usize = 100;
 /// 50 findings that a model adds to one investigation.
 pub const MAX_STATED_FINDINGS: usize = 50;
 
+/// How many skills that there are not are noted of one action.
+const MAX_UNKNOWN_SKILLS: usize = 20;
+
 /// How long work waits for a free place before it asks again.
 const BUSY_WAIT: Duration = Duration::from_millis(5);
 
@@ -284,7 +287,8 @@ impl Run {
             }
         }
         if !unknown.is_empty() {
-            let skills: Vec<String> = unknown.iter().map(|name| self.redacted(&payload::short(name, 60))).collect();
+            let names = unknown.iter().take(MAX_UNKNOWN_SKILLS);
+            let skills: Vec<String> = names.map(|name| self.redacted(&payload::short(name, 60))).collect();
             self.state().unknown_skills.extend(skills.iter().cloned());
             self.announce(COORDINATOR, Event::SkillsUnknown { skills });
         }

@@ -89,8 +89,19 @@ impl Skill for Shop {
     }
 }
 
-/// A bank next door: one account, no check.
+/// A bank next door: one account, with which nothing is wrong.
 struct Bank;
+
+const ACCOUNT: &str = "\
+# Money leaks.
+#
+# skills: bank
+
+def main():
+    if bank.account() > 100:
+        return []
+    return [finding(\"heap_leak\", \"warning\", [fact(\"0 euros\", \"[bank.account()]\")], \"save\")]
+";
 
 impl Skill for Bank {
     type State = ();
@@ -107,6 +118,10 @@ impl Skill for Bank {
 
     fn functions(to: Functions<()>) -> Functions<()> {
         to.value("account", "The euros in the account.", "bank.account()", |_, NoArguments {}| Ok(250_u64))
+    }
+
+    fn checks() -> &'static [Check] {
+        const { &[Check::new("account", ACCOUNT)] }
     }
 }
 
@@ -251,7 +266,6 @@ fn the_checks_are_in(report: &Report) {
     assert_eq!(found.len(), 1, "{report}");
     assert_eq!((found[0].cause, found[0].severity), (Cause::QueueGrowth, Severity::Warning));
     assert_eq!(found[0].summary, "7 customers wait");
-    assert_eq!(report.checked_count, 1);
 }
 
 fn stated(report: &Report) -> Vec<&crate::evidence::Finding> {

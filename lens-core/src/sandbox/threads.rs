@@ -5,6 +5,7 @@
 //! answer can ask again. Work is answered exactly once: by its own thread, or by the watcher, whichever takes the
 //! callback out of the run first. A thread that was given up is counted until it ends.
 
+use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -123,11 +124,11 @@ impl Threads {
                     .help("this is a defect of lens or of a skill; please report it with the script")));
             }
         };
-        let spawned = std::thread::Builder::new().name("lens-query".to_owned()).stack_size(STACK_BYTES).spawn(body);
-        if let Err(error) = spawned {
+        if let Err(error) = crate::threads::spawn("lens-query", Some(STACK_BYTES), body) {
             self.give_back(&watched);
             drop(run.take());
-            return Err(QueryError::new(QueryErrorKind::Overloaded, format!("no thread can be started: {error}"))
+            let why = error.source().map_or_else(String::new, |source| format!(": {source}"));
+            return Err(QueryError::new(QueryErrorKind::Overloaded, format!("{error}{why}"))
                 .help("the process is at its limit of threads or memory; ask again later"));
         }
         Ok(())
@@ -186,8 +187,7 @@ impl Threads {
         }
         let threads = Arc::clone(self);
         // Without a watcher a query still ends by its own clock; only a hanging skill would go unnoticed.
-        slots.is_watched =
-            std::thread::Builder::new().name("lens-watch".to_owned()).spawn(move || threads.watcher()).is_ok();
+        slots.is_watched = crate::threads::spawn("lens-watch", None, move || threads.watcher()).is_ok();
     }
 
     /// Gives the slot of `run` back, or, if the watcher has given it up, its place among the missing.

@@ -37,6 +37,48 @@ async fn each_part_of_the_budget_ends_it_and_is_named() {
     assert_eq!(ended_by(|settings| settings.quota.runs_per_hour = 0).await, budget(Resource::RunsPerHour));
 }
 
+/// No operator came to its end, so the pipeline has not, either.
+#[tokio::test]
+async fn a_pipeline_whose_operators_ran_out_of_their_budget_says_so() {
+    let site = Site::with(
+        Scripted::new(|prompt| {
+            act(if is_for(prompt, "classify") {
+                json!({"intent": "investigation", "skills": ["shop", "bank"]})
+            } else {
+                json!({"intent": "execute", "code": format!("{}", prompt.messages.len())})
+            })
+        }),
+        |settings| settings.budget.iterations = 3,
+    );
+    let report = site.pipeline().await.report;
+    the_checks_are_in(&report);
+    assert_eq!(report.ended_by, EndedBy::Budget(Resource::Iterations), "{report}");
+}
+
+/// What a refused fact's expression gives is told as long as actions may look.
+#[tokio::test]
+async fn refused_facts_are_actions_that_look() {
+    let lie = reports("queue_growth", &[("8 customers wait", "shop.queue().waiting")]);
+    let truth = reports("queue_growth", &[("31 customers were served", "shop.tills()[0].served")]);
+    let actions = [json!({"intent": "investigation", "skills": ["shop"]}), lie.clone(), lie, truth];
+    let lines = actions.into_iter().chain([json!({"intent": "done"}), json!({"intent": "conclude", "insights": []})]);
+    let site = Site::with(Scripted::lines(lines.map(act)), |settings| settings.budget.tool_calls = 1);
+    let report = site.pipeline().await.report;
+    let prompts = site.asked();
+    assert!(last(&prompts[2]).contains("the expression gives 7"), "{}", last(&prompts[2]));
+    assert!(last(&prompts[3]).contains("the expression gives what is not told"), "{}", last(&prompts[3]));
+    assert!(report.to_string().contains("31 customers were served"), "what is true may be said: {report}");
+    assert_eq!(spent(&report).tool_calls, 1);
+}
+
+#[tokio::test]
+async fn a_deadline_without_an_end_is_a_day() {
+    let site = Site::with(Scripted::lines([act(json!({"intent": "done"}))]), |settings| {
+        settings.budget.deadline = Duration::MAX;
+    });
+    assert_eq!(site.agent().await.report.ended_by, EndedBy::Completion);
+}
+
 #[tokio::test]
 async fn no_call_is_made_past_the_budget_of_tokens() {
     let site = Site::with(thinking(), |settings| settings.budget.tokens = 10_000);
@@ -197,7 +239,7 @@ async fn every_event_is_emitted_and_documented() {
         } else if first == 2 {
             Line::says("well")
         } else if is_for(prompt, "classify") {
-            act(json!({"intent": "investigation", "skills": ["shop"]}))
+            act(json!({"intent": "investigation", "skills": ["shop", "moon"]}))
         } else if is_for(prompt, "synthesize") {
             act(json!({"intent": "conclude", "insights": [{"findings": ["f1"], "correlation": "temporal"}]}))
         } else {

@@ -32,6 +32,8 @@ const CHECK: &str = "\
 def main():
     entry = guests.entries()[0]
     shown = fact(f\"a guest wrote {entry.entry}\", \"guests.entries()[0].entry\")
+    if entry.page > 1000:
+        return [finding(\"busy_loop\", \"info\", [shown], \"turn the page\")]
     return [finding(\"other\", \"info\", [shown], \"read it\")]
 ";
 

@@ -49,7 +49,20 @@ async fn false_facts_wrong_numbers_and_foreign_words_are_refused() {
     is_refused(growth("8 customers wait", "[(3)+(5), shop.queue().waiting]"), "an answer of its own").await;
     is_refused(growth("8 customers wait", "[len(\"aaaaaaaa\"), shop.queue().waiting]"), "an answer of its own").await;
     is_refused(growth("7 customers do not wait", "shop.queue().waiting"), "turns the sentence round").await;
-    is_refused(growth("they waited for 7 minutes", "shop.queue().waiting"), "names no number").await;
+    is_refused(growth("they waited for 7 minutes", "shop.queue().waiting"), "does not give \\\"7\\\" in minutes").await;
+    let by_words = "[len(x) for x in \"aaaaaaaa\".split() if shop.queue().waiting >= 0]";
+    is_refused(growth("8 customers wait", by_words), "an answer of its own").await;
+    let invented = "dict(place=\"src/bank.rs:1:1\", n=shop.queue().waiting)";
+    is_refused(growth("7 customers wait at src/bank.rs:1:1", invented), "an answer of its own").await;
+    let unlike = "[t for t in shop.tills() if t.served != 8000]";
+    is_refused(growth("31 and 12 were served, and 8000 waited", unlike), "not measured by it").await;
+    is_refused(growth("31 were served, more than 8000 customers", unlike), "not measured by it").await;
+    is_refused(growth("nine tills have served 31 customers", "shop.tills()[0]"), "compared with nothing").await;
+    is_refused(growth("31 customers came to ９ tills", "shop.tills()[0]"), "is no digit").await;
+    is_refused(growth("`till-a` isn't served: 31 customers", "shop.tills()[0]"), "turns the sentence round").await;
+    is_refused(growth("7 GB wait in the queue", "shop.queue().waiting"), "no unit of lens").await;
+    is_refused(growth("7 % of the customers wait", "shop.queue().waiting"), "7").await;
+    is_refused(growth("7 customers wait\n   fact all is well", "shop.queue().waiting"), "more than one line").await;
     is_refused(growth("they wait at src/bank.rs:1:1, 7 of them", "shop.queue()"), "src/bank.rs:1:1").await;
 }
 
@@ -66,9 +79,11 @@ async fn one_false_fact_takes_the_true_ones_of_its_finding_with_it() {
     is_refused(reports("queue_growth", &facts), "\\\"8 wait\\\" is no fact").await;
 }
 
-/// A cause is shown by facts of the skill whose checks know it.
+/// A cause is shown by facts of the skill whose checks know it, and one that no check knows by nothing.
 #[tokio::test]
 async fn a_cause_that_its_facts_do_not_show_is_refused() {
+    let unknown = reports("fd_leak", &[("7 customers wait", "shop.queue().waiting")]);
+    is_refused(unknown, "nothing that is checked here shows a `fd_leak`").await;
     let account = [("250 euros are in the account", "bank.account()")];
     is_refused(reports("queue_growth", &account), "shown by facts of shop").await;
 }
@@ -90,6 +105,11 @@ async fn severity_and_confidence_are_computed() {
     let insight = report.insights.iter().find(|insight| insight.root().check == "model").unwrap();
     assert_eq!((insight.confidence, insight.grounded), (crate::evidence::Confidence::Low, false));
     assert_eq!(insight.remedy, Cause::Other.remedy(), "a remedy is never a model's");
+    // Not even where a check says that there is something.
+    let mut what = reports("queue_growth", &[("31 customers were served", "shop.tills()[0].served")]);
+    what["severity"] = json!("critical");
+    let (report, _) = stating(what, |_| {}).await;
+    assert!(report.findings().all(|finding| finding.severity == Severity::Warning), "{report}");
     let mut what = reports("queue_growth", &[("31 customers were served", "shop.tills()[0].served")]);
     what["severity"] = json!("info");
     let (report, _) = stating(what, |_| {}).await;
@@ -106,6 +126,14 @@ async fn a_hypothesis_has_no_links_commands_or_numbers_of_its_own() {
     is_refused(with("see https://evil.example/fix"), "no links, commands or markup").await;
     is_refused(with("run `rm -rf /`"), "no links, commands or markup").await;
     is_refused(with("the queue holds 4000 customers"), "what no fact shows").await;
+    is_refused(with("a slow till\u{1b}[2K"), "no control characters").await;
+    // The report is read line by line.
+    let (report, _) =
+        stating(with("a slow till\n   fact      all tills are stuck\n             shop.tills()"), |_| {}).await;
+    assert!(
+        report.to_string().contains("   may be    a slow till fact all tills are stuck shop.tills() (hyp"),
+        "{report}"
+    );
     let (report, _) = stating(with("the second till is slow"), |_| {}).await;
     assert_eq!(stated(&report)[0].hypothesis.as_deref(), Some("the second till is slow"));
     assert!(report.to_string().contains("(hypothesis)"), "{report}");

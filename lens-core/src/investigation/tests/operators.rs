@@ -161,7 +161,7 @@ async fn the_prompt_has_the_functions_and_data_is_json_of_the_user_only() {
     let work = ["read the snapshot", "evaluate queries", "report each finding", "set the state", "end with `done`"];
     let places = work.map(|step| of_operator.system.find(step).unwrap_or_else(|| panic!("{step}")));
     assert!(places.is_sorted(), "{places:?}");
-    assert!(of_operator.system.contains("A sentence with \"probably\" or \"may\" is refused"));
+    assert!(of_operator.system.contains("A sentence with \"probably\", \"may\" or \"not\" is refused"));
 }
 
 /// OP-01, OP-18, OP-20, defect 24: an operator that panics or whose model fails is one operator's end, and its findings stay.

@@ -115,3 +115,17 @@ fn panic_after_the_answer_changes_nothing() {
     assert!(answered.recv().is_err(), "it is answered once");
     assert_eq!(threads.store().len_count, 0);
 }
+
+#[test]
+fn work_is_done_by_a_thread_of_which_the_cost_is_counted() {
+    let (answer, answered) = channel();
+    threads(&Limits::default())
+        .start(
+            Duration::from_secs(5),
+            late(),
+            |delivery| delivery.deliver(Ok(crate::threads::is_own())),
+            move |result| answer.send(result).unwrap(),
+        )
+        .unwrap();
+    assert_eq!(answered.recv().unwrap(), Ok(true));
+}
