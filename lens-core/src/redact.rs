@@ -9,7 +9,8 @@
 //! # Cost
 //!
 //! One pass over the text tells which kinds of secrets it may hold, and one more for each of those. No kind looks back, so
-//! hostile text takes no longer than other text of its length.
+//! hostile text takes no longer than other text of its length. A value that opens a bracket or a quote and does not close
+//! it is taken out to the end of the text, as text is cut off.
 //!
 //! # Examples
 //!
@@ -23,6 +24,7 @@
 //! assert_eq!(answer, serde_json::json!({"api_key": "[redacted]", "attempts": 3}));
 //! ```
 
+mod fields;
 mod kinds;
 mod names;
 #[cfg(test)]
@@ -49,7 +51,7 @@ pub fn text(text: &str) -> String {
 }
 
 /// Takes secrets out of JSON, at any depth: what stands under a [secret name](is_secret_name), whatever it is, and
-/// secrets in texts and in names.
+/// secrets in texts and in names. Under a name that counts, like `max_tokens`, only numbers stay.
 pub fn json(value: &mut Value) {
     Redactor::default().json(value);
 }
@@ -95,10 +97,9 @@ impl Redactor {
             Value::Object(fields) => {
                 let whole = std::mem::take(fields);
                 for (name, mut value) in whole {
-                    if !is_secret_name(&name) {
-                        self.json_to(&mut value, depth - 1);
-                    } else if !value.is_null() {
-                        value = Value::from(REDACTED);
+                    match names::secrecy(&name).hides(&value) {
+                        true => value = Value::from(REDACTED),
+                        false => self.json_to(&mut value, depth - 1),
                     }
                     let name = free(fields, self.text(&name));
                     fields.insert(name, value);

@@ -5,8 +5,7 @@ use std::sync::LazyLock;
 
 use regex::{Captures, Regex, RegexSet};
 
-use super::REDACTED;
-use super::names::{self, SECRET_NAMES, SECRET_WORDS};
+use super::{REDACTED, fields};
 
 /// Keys that begin with what tells whose they are. Each is long enough that no word is one.
 const PREFIXES: [&str; 22] = [
@@ -36,10 +35,12 @@ const PREFIXES: [&str; 22] = [
 
 type Left = fn(&Captures<'_>) -> Option<String>;
 
-/// A kind of secret: how it looks, and what is left of it (`None`: it is none after all).
-struct Kind {
-    pattern: Regex,
-    left: Left,
+/// A kind of secret.
+enum Kind {
+    /// How it looks, and what is left of it (`None`: it is none after all).
+    Pattern(Regex, Left),
+    /// Values of fields with secret names.
+    Fields,
 }
 
 struct Kinds {
@@ -49,96 +50,85 @@ struct Kinds {
 }
 
 static KINDS: LazyLock<Kinds> = LazyLock::new(|| {
-    let names = format!(
-        r"[A-Za-z0-9_.-]*(?:{})[A-Za-z0-9_.-]*|(?:[A-Za-z0-9_.-]*[_.-])?(?:{})(?:[_.-][A-Za-z0-9_.-]*)?",
-        SECRET_NAMES.join("|"),
-        SECRET_WORDS.join("|")
-    );
-    let name_sign = format!("(?i){}|{}", SECRET_NAMES.join("|"), SECRET_WORDS.join("|"));
+    let pattern = |pattern: &str, left: Left| {
+        Kind::Pattern(Regex::new(pattern).expect("a constant pattern is a regular expression"), left)
+    };
+    let field_sign = fields::sign();
     let prefixes = PREFIXES.join("|");
     let all: Left = |_| Some(REDACTED.to_owned());
     let after_first: Left = |found| Some(format!("{}{REDACTED}", &found[1]));
-    let table: [(&str, &str, Left); 14] = [
+    let table = [
         // A block that is cut off goes to the end of the text.
         (
             "-----BEGIN ",
-            r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----(?s:.*?)(?:-----END [A-Z0-9 ]*-----|\z)",
-            all,
+            pattern(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----(?s:.*?)(?:-----END [A-Z0-9 ]*-----|\z)", all),
         ),
-        ("://", r"://[^\s/?#:@]*:[^\s/?#]*@", |_| Some(format!("://{REDACTED}@"))),
-        ("://", r"://[^\s/?#:@]{16,}@", |_| Some(format!("://{REDACTED}@"))),
-        ("(?i)hooks?", r"(?i)(//[a-z0-9.-]+/(?:api/web)?(?:hooks|services)/)[A-Za-z0-9_/-]{20,}", after_first),
+        ("://", pattern(r"://[^\s/?#:@]*:[^\s/?#]*@", |_| Some(format!("://{REDACTED}@")))),
+        ("://", pattern(r"://[^\s/?#:@]{16,}@", |_| Some(format!("://{REDACTED}@")))),
+        ("(?i)hooks?", pattern(r"(?i)(//[a-z0-9.-]+/(?:api/web)?(?:hooks|services)/)[A-Za-z0-9_/-]{20,}", after_first)),
         (
             "(?i)(?:sig|signature|credential|token)=",
-            r#"(?i)([?&](?:x-(?:amz|goog)-(?:signature|credential|security-token)|sig)=)[^\s&"'<>]+"#,
-            after_first,
-        ),
-        ("(?i)cookie", r#"(?i)((?-u:\b)(?:set-)?cookie["']?\s*:\s*["']?)[^\r\n"']+"#, after_first),
-        (
-            "(?i)authorization",
-            r#"(?i)(authorization["']?\s*[:=]\s*["']?)(?:digest|negotiate|ntlm|hawk|hmac|signature|aws4-hmac-sha256|apikey|token)\s[^\r\n"']+"#,
-            after_first,
-        ),
-        (
-            &name_sign,
-            &format!(
-                r#"(?i)((?:{names})\\*["']?\s*(?::|=>?)\s*)(\[redacted\]|\\+"[^"\\]*(?:\\+")?|b?"(?:[^"\\]|\\.)*"?|'[^']*'?|(?:bearer|basic)\s+[^\s,;&}}"']+|[^\s:,;&}})\]"'][^\s,;&}})\]"']*)"#
+            pattern(
+                r#"(?i)([?&](?:x-(?:amz|goog)-(?:signature|credential|security-token)|sig)=)[^\s&"'<>]+"#,
+                after_first,
             ),
-            |found| is_assigned(&found[1], &found[2]).then(|| format!("{}{REDACTED}", &found[1])),
         ),
-        ("(?i)bearer|basic", r"(?i)(?-u:\b)(bearer|basic)\s+([a-z0-9._~+/=-]{8,})", |found| {
-            looks_random(&found[2]).then(|| format!("{} {REDACTED}", &found[1]))
-        }),
+        (&field_sign, Kind::Fields),
+        (
+            "(?i)bearer|basic",
+            pattern(r"(?i)(?-u:\b)(bearer|basic)\s+([a-z0-9._~+/=-]{8,})", |found| {
+                looks_random(&found[2]).then(|| format!("{} {REDACTED}", &found[1]))
+            }),
+        ),
         (
             "eyJ|sk-|[0-9]:AA|AKIA|ASIA|ABIA|ACCA|gh[pousr]_|github_pat_|gl[a-z]+-|xox|xapp-|k_[ltp]|whsec_|AIza|ya29|GOCSPX|npm_|pypi-|cio|hf_|gsk_|xai-|SG\\.|dop_|shp|hv[sb]\\.|AGE-",
-            &format!(
-                r"(?-u:\b)(?:eyJ[A-Za-z0-9_-]{{6,}}\.[A-Za-z0-9_-]*\.?[A-Za-z0-9_-]*|[0-9]{{8,10}}:AA[A-Za-z0-9_-]{{30,}}|(sk-[A-Za-z0-9_-]{{16,}})|{prefixes})"
+            pattern(
+                &format!(
+                    r"(?-u:\b)(?:eyJ[A-Za-z0-9_-]{{6,}}\.[A-Za-z0-9_-]*\.?[A-Za-z0-9_-]*|[0-9]{{8,10}}:AA[A-Za-z0-9_-]{{30,}}|(sk-[A-Za-z0-9_-]{{16,}})|{prefixes})"
+                ),
+                |found| found.get(1).is_none_or(|key| looks_random(key.as_str())).then(|| REDACTED.to_owned()),
             ),
-            |found| found.get(1).is_none_or(|key| looks_random(key.as_str())).then(|| REDACTED.to_owned()),
         ),
-        ("@", r"([A-Za-z0-9._%+-]+)@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}", |found| {
-            // Everybody's name at a host of repositories.
-            (&found[1] != "git").then(|| REDACTED.to_owned())
-        }),
-        ("[A-Za-z0-9+/=]{40}", r"[A-Za-z0-9+/=]{40,}", |found| is_secret_key(&found[0]).then(|| REDACTED.to_owned())),
-        ("[A-Za-z0-9+_=-]{24}", r"[A-Za-z0-9+_=-]{24,}", |found| {
-            is_long_random(&found[0]).then(|| REDACTED.to_owned())
-        }),
-        (r"[0-9](?:[ -]?[0-9]){12}", r"(?-u:\b)[0-9](?:[ -]?[0-9]){12,18}(?-u:\b)", |found| {
-            is_card(&found[0]).then(|| REDACTED.to_owned())
-        }),
+        (
+            "@",
+            pattern(r"([A-Za-z0-9._%+-]+)@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}", |found| {
+                // Everybody's name at a host of repositories.
+                (&found[1] != "git").then(|| REDACTED.to_owned())
+            }),
+        ),
+        (
+            "[A-Za-z0-9+/=]{40}",
+            pattern(r"[A-Za-z0-9+/=]{40,}", |found| is_secret_key(&found[0]).then(|| REDACTED.to_owned())),
+        ),
+        (
+            "[A-Za-z0-9+_=-]{24}",
+            pattern(r"[A-Za-z0-9+_=-]{24,}", |found| is_long_random(&found[0]).then(|| REDACTED.to_owned())),
+        ),
+        (
+            r"[0-9](?:[ -]?[0-9]){12}",
+            pattern(r"(?-u:\b)[0-9](?:[ -]?[0-9]){12,18}(?-u:\b)", |found| {
+                is_card(&found[0]).then(|| REDACTED.to_owned())
+            }),
+        ),
     ];
-    Kinds {
-        signs: RegexSet::new(table.iter().map(|(sign, ..)| *sign)).expect("constant patterns are regular expressions"),
-        kinds: table
-            .iter()
-            .map(|(_, pattern, left)| Kind {
-                pattern: Regex::new(pattern).expect("a constant pattern is a regular expression"),
-                left: *left,
-            })
-            .collect(),
-    }
+    let signs = RegexSet::new(table.iter().map(|(sign, _)| *sign)).expect("constant patterns are regular expressions");
+    Kinds { signs, kinds: table.into_iter().map(|(_, kind)| kind).collect() }
 });
 
 /// The text with [`REDACTED`] where secrets were.
 pub(super) fn without_secrets(text: &str) -> Cow<'_, str> {
     KINDS.signs.matches(text).into_iter().fold(Cow::Borrowed(text), |text, number| {
-        let kind = &KINDS.kinds[number];
-        let left = |found: &Captures<'_>| (kind.left)(found).unwrap_or_else(|| found[0].to_owned());
-        match kind.pattern.replace_all(&text, left) {
+        let replaced = match &KINDS.kinds[number] {
+            Kind::Pattern(pattern, left) => {
+                pattern.replace_all(&text, |found: &Captures<'_>| left(found).unwrap_or_else(|| found[0].to_owned()))
+            }
+            Kind::Fields => fields::without_secret_values(&text),
+        };
+        match replaced {
             Cow::Borrowed(_) => text,
             Cow::Owned(replaced) => Cow::Owned(replaced),
         }
     })
-}
-
-/// Whether it is a field and its value, and not `token.rs:41:9` or `max_tokens = 800`. Names of modules do not come here:
-/// a value begins with no colon.
-fn is_assigned(name: &str, value: &str) -> bool {
-    let bare = name.trim_end_matches(|letter: char| "\\\"':=> \t\r\n".contains(letter));
-    let is_number = value.bytes().all(|byte| byte.is_ascii_digit() || byte == b':' || byte == b'.');
-    let is_place = bare.ends_with(".rs") && is_number;
-    !is_place && !names::is_measure(bare) && value != REDACTED
 }
 
 /// Whether it is no plain word: "basic authentication" is no credential.

@@ -79,6 +79,53 @@ const PLANTED: &[(&str, &str, &str)] = &[
     ("card 5500-0055-5555-5559 declined", "5500", "card [redacted] declined"),
     ("nonce q7Rk2LmP9xZc4VbN8tYw1HsD6 seen", "q7Rk2", "nonce [redacted] seen"),
     ("got wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKE9a1 back", "wJalr", "got [redacted] back"),
+    (r#"Config { password: Some("hunter2"), n: 1 }"#, "hunter2", "Config { password: [redacted], n: 1 }"),
+    (r#"Config { api_key: ApiKey("k-123") }"#, "k-123", "Config { api_key: [redacted] }"),
+    (r#"api_key: Secret(Some("hunter2")), n: 1"#, "hunter2", "api_key: [redacted], n: 1"),
+    (r#"api_key: Secret { inner: "hun}ter2" }, n: 1"#, "ter2", "api_key: [redacted], n: 1"),
+    (r#"{"passwords": ["hunter2","x]y"], "n": 1}"#, "hunter2", r#"{"passwords": [redacted], "n": 1}"#),
+    (
+        r#"{"credentials": {"user": "u", "pass": "hunter2"}, "n": 1}"#,
+        "hunter2",
+        r#"{"credentials": [redacted], "n": 1}"#,
+    ),
+    (r#"{"user": "u", "pass": "hunter2"}"#, "hunter2", r#"{"user": "u", "pass": [redacted]}"#),
+    (r#"Login { user: "u", pass: Some("hunter2") }"#, "hunter2", r#"Login { user: "u", pass: [redacted] }"#),
+    (
+        "Config {\n    password: Some(\n        \"hunter2\",\n    ),\n    n: 1,\n}",
+        "hunter2",
+        "Config {\n    password: [redacted],\n    n: 1,\n}",
+    ),
+    (
+        r#"Url { scheme: "https", username: "u", password: Some("hunter2"), port: None }"#,
+        "hunter2",
+        r#"Url { scheme: "https", username: "u", password: [redacted], port: None }"#,
+    ),
+    (r#"body={\"password\":\"hun\\\"ter2\",\"n\":1}"#, "ter2", r#"body={\"password\":[redacted],\"n\":1}"#),
+    (r#"body={\\\"password\\\":\\\"hunter2\\\"}"#, "hunter2", r#"body={\\\"password\\\":[redacted]}"#),
+    (r#"body={\"passwords\":[\"hun]ter2\",\"x\"],\"n\":1}"#, "ter2", r#"body={\"passwords\":[redacted],\"n\":1}"#),
+    (r#"fields="Config { password: Some(\"hunter2\") }""#, "hunter2", r#"fields="Config { password: [redacted] }""#),
+    (r#"password: b"hunter2", n: 1"#, "hunter2", "password: [redacted], n: 1"),
+    (r#"password: Some(b"hunter2"), n: 1"#, "hunter2", "password: [redacted], n: 1"),
+    ("password: [104, 117], n: 1", "104", "password: [redacted], n: 1"),
+    (r#"password: Some("hunter2 and then the text is cut"#, "hunter2", "password: [redacted]"),
+    ("{'passwords': {'a': 'hun}ter2'}, 'n': 1}", "ter2", "{'passwords': [redacted], 'n': 1}"),
+    (r#"password == "hunter2" is wrong"#, "hunter2", "password == [redacted] is wrong"),
+    ("password=hun(ter)2 failed", "ter", "password=[redacted] failed"),
+    (r#"Request { cookie: Some("sid=q7"), n: 1 }"#, "q7", "Request { cookie: [redacted], n: 1 }"),
+    (r#"{"cookie": "sid=q7", "n": 1}"#, "q7", r#"{"cookie": [redacted], "n": 1}"#),
+    (r#"Authorization: Digest username="anna", response="9f""#, "9f", "Authorization: [redacted]"),
+    (r#"got {"access_tokens": ["abc"], "n": 1}"#, "abc", r#"got {"access_tokens": [redacted], "n": 1}"#),
+    (r#"secret_bytes="abc" n=1"#, "abc", "secret_bytes=[redacted] n=1"),
+    ("Key { secret_bytes: [104, 117] }", "104", "Key { secret_bytes: [redacted] }"),
+    ("DB_PASS=hunter2", "hunter2", "DB_PASS=[redacted]"),
+    ("DB_PASS=123456", "123456", "DB_PASS=[redacted]"),
+    (r#"pass: b"hunter2", n: 1"#, "hunter2", "pass: [redacted], n: 1"),
+    (r#"pass: secrecy::Secret("hunter2"), n: 1"#, "hunter2", "pass: [redacted], n: 1"),
+    ("pass=hunter2 user=anna", "hunter2", "pass=[redacted] user=anna"),
+    (r#"{"smtpPass": "hunter2", "n": 1}"#, "hunter2", r#"{"smtpPass": [redacted], "n": 1}"#),
+    (r#"{"privateKey": "hunter2", "n": 1}"#, "hunter2", r#"{"privateKey": [redacted], "n": 1}"#),
+    ("signingKey=hunter2 encryption-key=hunter2", "hunter2", "signingKey=[redacted] encryption-key=[redacted]"),
 ];
 
 const HARMLESS: &[&str] = &[
@@ -114,7 +161,50 @@ const HARMLESS: &[&str] = &[
     "ask-the-disk-for-a-very-long-name-of-a-task",
     "sk-some-long-name-in-small-letters",
     "-----BEGIN CERTIFICATE-----",
+    "all checks pass: 5",
+    "all checks pass: yes",
+    "PASS: tests of orders",
+    "PASS: Orders and tests(of carts)",
+    "12 passed: 3 passes, bypass=on, keyspace: orders",
+    "pass_count: 3, pass_rate: 0.97, pass_through=true",
+    "maxTokens: 800, tokenCount=7, tokens: Some(12), tokens: None",
+    r#"{"prompt_tokens": 12, "token_count": "5"}"#,
+    "token_ms=12.5ms, tokens: 12/50, password_bytes=3KiB",
+    "Result { compass: \"north\", monkey: \"m\", passenger: \"anna\" }",
     "überfällig: 3 Aufträge – très lent ✓",
+];
+
+/// What fields are made of: put together, they are whole, broken or none.
+const PIECES: &[&str] = &[
+    "password",
+    "DB_PASS",
+    "pass",
+    "tokens",
+    "cookie",
+    "authorization",
+    "name",
+    ".rs",
+    ":",
+    "=",
+    " ",
+    "\n",
+    "\"",
+    "'",
+    "\\",
+    "(",
+    ")",
+    "[",
+    "]",
+    "{",
+    "}",
+    ",",
+    "Some",
+    "b",
+    "12",
+    "a=1;",
+    "basic ",
+    "digest ",
+    "[redacted]",
 ];
 
 #[test]
@@ -167,6 +257,38 @@ fn what_stands_under_a_secret_name_is_replaced_whatever_it_is() {
 }
 
 #[test]
+fn a_name_that_measures_lets_only_numbers_stay() {
+    let mut value = json!({
+        "prompt_tokens": 12,
+        "token_count": "5",
+        "tokens": 1.5,
+        "has_secret_count": true,
+        "access_tokens": ["abc"],
+        "secret_bytes": "abc",
+        "key": {"secret_bytes": [104, 117]},
+        "pass": 5,
+        "pass_count": 3,
+    });
+    let mut left = value.clone();
+    left["access_tokens"] = json!(REDACTED);
+    left["secret_bytes"] = json!(REDACTED);
+    left["key"]["secret_bytes"] = json!(REDACTED);
+    json(&mut value);
+    assert_eq!(value, left);
+}
+
+#[test]
+fn a_pass_is_secret_in_json_unless_it_counts() {
+    let mut value =
+        json!({"user": "u", "pass": "hunter2", "smtp": {"pass": "123456"}, "DB_PASS": 123_456, "passed": "a"});
+    json(&mut value);
+    assert_eq!(
+        value,
+        json!({"user": "u", "pass": REDACTED, "smtp": {"pass": REDACTED}, "DB_PASS": REDACTED, "passed": "a"})
+    );
+}
+
+#[test]
 fn secrets_that_are_names_do_not_push_each_other_out() {
     let mut value = json!({"AKIAIOSFODNN7EXAMPLE": 1, "ASIAIOSFODNN7EXAMPLE": 2, "plain": 3});
     json(&mut value);
@@ -186,12 +308,56 @@ fn json_that_is_too_deep_is_replaced() {
 
 #[test]
 fn secret_names_are_found_in_any_case_and_place() {
-    for name in
-        ["dbPassword", "AUTHORIZATION", "x-api-key", "SENTRY_DSN", "otp", "user.jwt", "access_token", "sessionId"]
-    {
+    for name in [
+        "dbPassword",
+        "AUTHORIZATION",
+        "x-api-key",
+        "SENTRY_DSN",
+        "otp",
+        "user.jwt",
+        "access_token",
+        "sessionId",
+        "clientSecret",
+        "privateKey",
+        "signingKey",
+        "encryptionKey",
+        "private_key",
+        "signing_key",
+        "encryption_key",
+        "SIGNING-KEY",
+        "apiKey",
+        "DB_PASS",
+        "db.pass",
+        "dbPass",
+        "DBPass",
+        "userJwt",
+    ] {
         assert!(is_secret_name(name), "{name}");
     }
-    for name in ["order", "tokens", "max_tokens", "token_count", "adsnap", "laptop", "password_length", "place"] {
+    for name in [
+        "order",
+        "tokens",
+        "max_tokens",
+        "token_count",
+        "adsnap",
+        "laptop",
+        "password_length",
+        "place",
+        "maxTokens",
+        "passed",
+        "bypass",
+        "BYPASS",
+        "passes",
+        "passenger",
+        "compass",
+        "keyspace",
+        "pass_count",
+        "private",
+        "key",
+        "all checks pass",
+        "TOTPS",
+        "",
+    ] {
         assert!(!is_secret_name(name), "{name}");
     }
 }
@@ -231,6 +397,16 @@ fn hostile_text_is_done_in_one_pass_a_kind() {
         "\\\"",
         "A1a",
         "Bearer ",
+        "token=[",
+        "tokens=[1,",
+        "tokens: Some(",
+        "token: T {",
+        "token=\\",
+        "token=(\\",
+        "token=('",
+        "tokens=1",
+        "pass:",
+        "pass:a",
     ] {
         let hostile = part.repeat(LENGTH / part.len());
         assert!(text(&hostile).len() <= hostile.len() * 3);
@@ -242,6 +418,35 @@ proptest! {
     fn what_is_left_has_nothing_more_to_take_out(words in proptest::collection::vec(0..PLANTED.len() + HARMLESS.len(), 0..6)) {
         let words = words.iter().map(|number| PLANTED.get(*number).map_or_else(|| HARMLESS[number - PLANTED.len()], |planted| planted.0));
         let once = text(&words.collect::<Vec<_>>().join("\n"));
+        prop_assert_eq!(text(&once), once);
+    }
+
+    /// Each time that a text is written as a part of another, its quotes and backslashes get backslashes.
+    #[test]
+    fn a_value_is_taken_out_whole_however_it_is_written(around in ".{0,12}", quotes in r#"["'\\\\(){}\[\]:=, \n]{0,8}"#, depth in 0..4) {
+        let secret = format!("{quotes}{around}hunter2{quotes}hunter2{around}");
+        let values = [
+            format!("{secret:?}"),
+            format!("{:?}", Some(Some(&secret))),
+            format!("{:#?}", Some(&secret)),
+            format!("{:?}", [("user", &secret), ("pass", &secret)]),
+            format!("{:#?}", [("user", &secret)]),
+            format!("Secret {{ inner: {secret:?} }}"),
+            json!({"a": [secret, {"b": secret}]}).to_string(),
+        ];
+        for value in values {
+            let mut written = format!("n: 1, password: {value}, n: 2");
+            let mut left = "n: 1, password: [redacted], n: 2".to_owned();
+            for _ in 0..depth {
+                (written, left) = (format!("{written:?}"), format!("{left:?}"));
+            }
+            prop_assert_eq!(text(&written), left, "{}", written);
+        }
+    }
+
+    #[test]
+    fn pieces_of_fields_leave_nothing_more_to_take_out(pieces in proptest::collection::vec(0..PIECES.len(), 0..24)) {
+        let once = text(&pieces.iter().map(|piece| PIECES[*piece]).collect::<String>());
         prop_assert_eq!(text(&once), once);
     }
 
