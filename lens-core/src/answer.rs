@@ -143,9 +143,9 @@ pub enum Cell {
     /// The value is not known.
     Unavailable {
         /// A stable word for the reason.
-        code: String,
+        code: Box<str>,
         /// What to do about it.
-        fix: String,
+        fix: Box<str>,
     },
     /// A list or an object.
     Json(Value),
@@ -155,7 +155,7 @@ impl Cell {
     /// An absent value, with its reason.
     #[must_use]
     pub fn unavailable(reason: &Unavailable) -> Self {
-        Self::Unavailable { code: reason.code().to_owned(), fix: reason.to_string() }
+        Self::Unavailable { code: reason.code().into(), fix: reason.to_string().into() }
     }
 }
 
@@ -177,10 +177,11 @@ impl<T: Rows> Table for Typed<T> {
     }
 
     fn cell(&self, row: usize, name: &str) -> Option<Cell> {
-        match self.0.quick_cell(row, name) {
-            None => field::extract(&self.0.row(row)?, name),
-            known => known,
+        let quick = self.0.quick_cell(row, name);
+        if quick.is_some() {
+            return quick;
         }
+        field::extract(&self.0.row(row)?, name)
     }
 
     fn to_json(&self, row: usize) -> Value {

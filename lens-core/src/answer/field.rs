@@ -251,7 +251,7 @@ fn cell<T: Serialize + ?Sized>(value: &T) -> Cell {
         Err(NotScalar::Compound) => Cell::Json(json(value)),
         Err(NotScalar::Absent) => {
             let marker = json(value);
-            let text = |key: &str| marker.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+            let text = |key: &str| marker.get(key).and_then(Value::as_str).unwrap_or_default().into();
             Cell::Unavailable { code: text("unavailable"), fix: text("fix") }
         }
     }

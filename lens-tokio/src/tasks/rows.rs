@@ -272,6 +272,7 @@ impl<'a> TaskRow<'a> {
 }
 
 /// One of the fields that many tasks are filtered by, as the task's row has it.
+#[inline]
 pub(crate) fn cell(tasks: &Tasks, task: &Row, field: &str) -> Option<Cell> {
     let since = || tasks.running_since(task.id);
     let until_now = |from: u64| Cell::Float(millis(tasks.at_ms.saturating_sub(from)));

@@ -215,6 +215,7 @@ impl Rows for TaskList {
         Some(TaskRow::of(reader, &self.tasks.get(*self.at.get(at)?)?))
     }
 
+    #[inline]
     fn quick_cell(&self, at: usize, field: &str) -> Option<Cell> {
         rows::cell(&self.tasks, &self.tasks.get(*self.at.get(at)?)?, field)
     }
@@ -251,6 +252,7 @@ impl Tasks {
     }
 
     /// The task at this place of the copy.
+    #[inline]
     pub(crate) fn get(&self, at: u32) -> Option<Row> {
         self.rows.get(at as usize)
     }
@@ -273,6 +275,7 @@ impl Tasks {
     }
 
     /// When the task's poll started that was going on.
+    #[inline]
     pub(crate) fn running_since(&self, task: u64) -> Option<u64> {
         let at = self.running.binary_search_by_key(&task, |poll| poll.task).ok()?;
         Some(self.running[at].started_ms)

@@ -183,7 +183,7 @@ pub(super) fn from_cell<'v>(cell: Cell, heap: &'v Heap) -> Value<'v> {
         Cell::Text(text) => heap.alloc(text),
         Cell::Unavailable { code, fix } => {
             charge(code.len() + fix.len());
-            heap.alloc(Unavailable { code, fix })
+            heap.alloc(Unavailable { code: code.into(), fix: fix.into() })
         }
         Cell::Json(json) => from_json(&json, heap),
     }

@@ -199,7 +199,7 @@ impl Table for JsonTable {
             other => match (other.get("unavailable"), other.get("fix"), other.as_object().map_or(0, Map::len)) {
                 (Some(Value::String(code)), Some(Value::String(fix)), 2) => {
                     note_withheld(field, other);
-                    Cell::Unavailable { code: code.clone(), fix: fix.clone() }
+                    Cell::Unavailable { code: code.as_str().into(), fix: fix.as_str().into() }
                 }
                 _ => Cell::Json(other.clone()),
             },
