@@ -1,15 +1,21 @@
-//! Asks a skill's functions of a state that a test made. Separate because the tests of every skill ask alike, through
-//! the same path as a query.
+//! Asks a skill's functions of a state that a test made, and runs its checks over one. Separate because the tests of every
+//! skill ask alike, through the same path as a query.
 
 use std::any::Any;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use lens_core::checks::Examination;
+use lens_core::recorder::History;
 use lens_core::registry::FrozenState;
+use lens_core::sandbox::{Limits, Sandbox};
 use lens_core::signature::Returns;
-use lens_core::{About, Arguments, CallError, Recorder, RegistryBuilder, Skill, Timestamp, Unavailable};
+use lens_core::{
+    About, Arguments, CallError, Capture, Checks, Metric, Metrics, Recorder, RegistryBuilder, Report, Skill, Timestamp,
+    Unavailable,
+};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 struct Frozen<S>(S);
 
@@ -63,6 +69,46 @@ pub(crate) fn free_text<S: Skill>() -> Vec<String> {
     }
     free.sort();
     free
+}
+
+/// What the checks of a skill find in the file of a capture: its `state`, and what `metric` was so many seconds after
+/// `started_at`, the last of which is the capture's instant. Each fact is true in it.
+pub(crate) fn examine<S: Skill>(
+    about: About,
+    state: &S::State,
+    metric: &'static Metric,
+    values: impl IntoIterator<Item = (u64, f64)>,
+    started_at: Timestamp,
+) -> Report {
+    let skill = about.name.to_string();
+    let mut builder = RegistryBuilder::for_captures();
+    builder.unread::<S>(about, Unavailable::NeedsTokioUnstable).unwrap();
+    let registry = Arc::new(builder.build());
+    let recorder = Arc::new(Recorder::new());
+    let mut file = Vec::new();
+    Capture::frozen(&registry, &recorder).save(&mut file).unwrap();
+    let mut file: Value = serde_json::from_slice(&file).unwrap();
+
+    let start = Instant::now();
+    let mut end = Duration::ZERO;
+    for (second, value) in values {
+        let mut metrics = Metrics::default();
+        metrics.record(metric, value);
+        end = Duration::from_secs(second);
+        recorder.record(&skill, start + end, &metrics);
+    }
+    file["history"] = serde_json::to_value(recorder.until(start + end).save()).unwrap();
+    file["history"]["started_at"] = json!(started_at);
+    file["captured_at"] = json!(started_at.plus(end));
+    file["skills"][skill]["state"] = json!({ "Ok": state });
+    let open = || Arc::new(Capture::open(&registry, file.to_string().as_bytes()).unwrap());
+
+    let sandbox = Sandbox::new(Limits::default());
+    let checks = Checks::new(&registry, &[], &[]).unwrap();
+    let report = Examination::new(&sandbox).run(&checks, &open(), None);
+    let (_, wrong) = report.verify(&open(), &sandbox);
+    assert_eq!(wrong, []);
+    report
 }
 
 /// The same state after it was saved in a file and opened.

@@ -1,13 +1,16 @@
 //! Events that real registries dispatch, against what the tests logged. Separate because it is long.
 
 use std::fmt;
+use std::time::Duration;
 
-use lens_core::{Arguments, Capture, Recorder, RegistryBuilder, Timestamp};
+use lens_core::{Arguments, Capture, Cause, Recorder, RegistryBuilder, Timestamp};
 use serde_json::{Value, json};
 use tracing_subscriber::layer::SubscriberExt;
 
+use super::levels::ByLevel;
+use super::state::{LogEvent, PlaceCount};
 use super::*;
-use crate::testing::{ask, free_text, saved};
+use crate::testing::{ask, examine, free_text, saved};
 
 fn no_task() -> Option<(u64, Option<&'static std::panic::Location<'static>>)> {
     None
@@ -255,4 +258,69 @@ fn what_was_logged_is_told_to_nobody_with_whom_it_is_not_shared() {
         assert!(!rows.to_string().contains("Wintergreen"), "{function}: {rows}");
         assert_eq!((&rows[0]["level"], &rows[0]["place"]), (&json!("error"), &ask(&whole)[0]["place"]), "{rows}");
     }
+}
+
+/// A service with many lines that log often, in which `src/till.rs:7` has logged 20 errors in the last ten seconds.
+fn burst(started_at: Timestamp) -> LogsState {
+    let place = |place: String, level, count| PlaceCount {
+        level,
+        target: "shop".to_owned(),
+        place: Some(place),
+        count,
+        before: 0,
+        first_at: started_at,
+    };
+    let busy = (0..300).map(|line| place(format!("src/cart.rs:{line}"), Level::Info, 1000));
+    let error = |number: u64| LogEvent {
+        number,
+        at: started_at.plus(Duration::from_millis(1_000 + number * 450)),
+        level: Level::Error,
+        target: Some("shop".to_owned()),
+        place: Some("src/till.rs:7".to_owned()),
+        message: "no coins".to_owned(),
+        fields: String::new(),
+        spans: String::new(),
+        task: Some(3),
+        spawned_at: None,
+    };
+    LogsState {
+        totals: ByLevel::default(),
+        dropped: 0,
+        elsewhere: 0,
+        recent: (0..20).rev().map(error).collect(),
+        places: busy.chain([place("src/till.rs:7".to_owned(), Level::Error, 20)]).collect(),
+        window: None,
+    }
+}
+
+fn bursts(state: &LogsState, started_at: Timestamp) -> Vec<lens_core::Finding> {
+    let errors = (0..=10).map(|second| (second, second as f64 * 2.0));
+    let report = examine::<LogsSkill>(LogsSkill::about(), state, &ERRORS, errors, started_at);
+    assert_eq!(report.defects, []);
+    report.findings().filter(|finding| finding.cause == Cause::ErrorBurst).cloned().collect()
+}
+
+#[test]
+fn a_burst_is_found_among_many_places_that_log_more() {
+    let started_at = Timestamp::now();
+    let found = bursts(&burst(started_at), started_at);
+    let [finding] = &found[..] else { panic!("{found:?}") };
+    assert_eq!(finding.place.as_deref(), Some("src/till.rs:7"));
+    let facts: Vec<_> = finding.facts.iter().map(|fact| fact.text.as_str()).collect();
+    assert_eq!(
+        facts,
+        ["src/till.rs:7 has logged 20 errors", "the service logs 2.0 errors a second", "the last one says: no coins"]
+    );
+    assert_eq!((finding.since, &finding.tasks[..]), (Some(started_at), &[3][..]));
+}
+
+#[test]
+fn a_burst_of_a_place_that_is_not_counted_any_more_is_found() {
+    let started_at = Timestamp::now();
+    let mut state = burst(started_at);
+    state.places.pop();
+    let found = bursts(&state, started_at);
+    let [finding] = &found[..] else { panic!("{found:?}") };
+    assert_eq!(finding.place.as_deref(), Some("src/till.rs:7"));
+    assert_eq!(finding.facts.len(), 2);
 }
