@@ -154,12 +154,4 @@ impl From<&PlaceCount> for PanicGroupRow {
 }
 
 #[cfg(test)]
-mod tests {
-    use crate::panics::PanicsSkill;
-    use crate::testing::free_text;
-
-    #[test]
-    fn messages_are_told_to_nobody_with_whom_they_are_not_shared() {
-        assert_eq!(free_text::<PanicsSkill>(), ["groups.message", "recent.message"]);
-    }
-}
+mod tests;
