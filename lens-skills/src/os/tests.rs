@@ -1,11 +1,13 @@
 //! The functions of `os` answer what a hand-made state says, and refuse to guess what it does not say.
 
-use lens_core::{Timestamp, Unavailable};
+use std::time::Duration;
+
+use lens_core::{Cause, Metric, Timestamp, Unavailable, Unit};
 use serde_json::{Value, json};
 
 use super::disks::{Mount, to_ask, unescape};
 use super::*;
-use crate::testing::{ask, saved};
+use crate::testing::{ask, examine, saved};
 
 fn ticks(user: u64, system: u64, irq: u64, iowait: u64, steal: u64, idle: u64) -> Ticks {
     Ticks { user, system, irq, iowait, steal, idle }
@@ -454,6 +456,20 @@ fn texts_of_old_and_odd_kernels_are_read() {
     assert_eq!(Status::parse("VmSize:\t 10 kB\nThreads:\t4\n"), None, "a zombie has no memory");
     let io = "rchar: 1\nwchar: 2\nsyscr: 3\nsyscw: 4\nread_bytes: 5\nwrite_bytes: 6\ncancelled_write_bytes: 7\n";
     assert_eq!(Io::parse(io), Some(Io { rchar: 1, wchar: 2, syscr: 3, syscw: 4, read_bytes: 5, write_bytes: 6 }));
+}
+
+#[test]
+fn a_leak_is_told_with_its_time_where_descriptors_are_counted_rarely() {
+    static FD_COUNT: Metric = Metric::gauge("fd_count", Unit::Count, "Open file descriptors of this process.");
+    // Counted every other second, over midnight.
+    let started_at = Timestamp::from_unix_millis(1_767_225_600_123).minus(Duration::from_secs(20));
+    let counts = (0..=15).map(|step| (2 * step, (100 + 20 * step) as f64));
+    let report = examine::<OsSkill>(OsSkill::new().about(), &state(), &FD_COUNT, counts, started_at);
+    assert_eq!(report.defects, []);
+    let found: Vec<_> = report.findings().filter(|finding| finding.cause == Cause::FdLeak).collect();
+    let [finding] = &found[..] else { panic!("{report}") };
+    assert_eq!(finding.summary, "400 file descriptors are open, 280 more than 28 s ago");
+    assert_eq!(finding.since, Some(started_at.plus(Duration::from_secs(2))));
 }
 
 #[test]
