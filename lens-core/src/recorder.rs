@@ -61,6 +61,22 @@ pub struct SeriesReference {
     pub latest: f64,
     /// When that was.
     pub latest_at: Timestamp,
+    /// The seconds between the latest value and the one before it; absent while there is only one.
+    #[serde(default)]
+    pub interval_s: Option<u32>,
+}
+
+impl SeriesReference {
+    /// Whether it was recorded no more at `at`: what it measures has ended or cannot be read. Two of its own intervals may
+    /// pass without a value, and some seconds more, because a machine may be slow.
+    #[must_use]
+    pub fn is_stale(&self, at: Timestamp) -> bool {
+        const SLOWEST_USUAL_S: u32 = 10;
+        const GRACE_S: u32 = 3;
+        let interval_s = self.interval_s.unwrap_or(SLOWEST_USUAL_S);
+        let patience_s = interval_s.saturating_mul(2).saturating_add(GRACE_S);
+        at.since(self.latest_at) > Duration::from_secs(patience_s.into())
+    }
 }
 
 /// The history as a capture's file has it.
@@ -103,7 +119,8 @@ struct Recorded {
     label: String,
     name: String,
     latest: f64,
-    latest_second: u32,
+    latest_second: Option<u32>,
+    interval_s: Option<u32>,
     /// A counter's total and when it was read.
     previous: Option<(f64, Instant)>,
     rings: Rings,
@@ -218,12 +235,15 @@ fn name(skill: &str, metric: &Metric, label: &str) -> String {
 
 impl Recorded {
     fn new(metric: &'static Metric, label: String, name: String) -> Self {
-        Self { metric, label, name, latest: 0.0, latest_second: 0, previous: None, rings: Rings::default() }
+        let rings = Rings::default();
+        Self { metric, label, name, latest: 0.0, latest_second: None, interval_s: None, previous: None, rings }
     }
 
     fn push(&mut self, second: u32, now: Instant, value: f64) {
         self.latest = value;
-        self.latest_second = second;
+        // Two values of one second are one that came early or late.
+        let before = self.latest_second.replace(second).filter(|before| *before < second);
+        self.interval_s = before.map(|before| second - before).or(self.interval_s);
         if self.metric.kind() != MetricKind::Counter {
             self.rings.push(second, value);
             return;
@@ -246,7 +266,8 @@ impl Recorded {
             unit: self.metric.unit(),
             bad: self.metric.bad(),
             latest: self.latest,
-            latest_at: recorder.at(self.latest_second),
+            latest_at: recorder.at(self.latest_second.unwrap_or(0)),
+            interval_s: self.interval_s,
         }
     }
 }

@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use lens_core::recorder::SeriesReference;
-use lens_core::{MetricKind, Unit};
+use lens_core::{MetricKind, Timestamp, Unit};
 
 /// The media type of the format.
 pub(super) const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Every metric of `list`, grouped by name as the format wants it.
-pub(super) fn text(list: &[SeriesReference]) -> String {
+/// Every metric of `list` that was still recorded at `now`, grouped by name as the format wants it.
+pub(super) fn text(list: &[SeriesReference], now: Timestamp) -> String {
     let mut families: BTreeMap<String, Vec<(&SeriesReference, Option<&str>)>> = BTreeMap::new();
-    for series in list {
+    for series in list.iter().filter(|series| !series.is_stale(now)) {
         let (metric, label) = match series.name.split_once('[') {
             Some((metric, label)) => (metric, label.strip_suffix(']')),
             None => (series.name.as_str(), None),
@@ -60,9 +60,12 @@ fn escaped(label: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
-    use lens_core::Timestamp;
     use lens_core::metric::Direction;
+
+    const NOW: Timestamp = Timestamp::from_unix_millis(1_000_000);
 
     fn series(name: &str, kind: MetricKind, unit: Unit, latest: f64) -> SeriesReference {
         SeriesReference {
@@ -72,7 +75,8 @@ mod tests {
             unit,
             bad: Direction::Neutral,
             latest,
-            latest_at: Timestamp::default(),
+            latest_at: NOW,
+            interval_s: None,
         }
     }
 
@@ -85,7 +89,7 @@ mod tests {
             series("tasks.polls_total", MetricKind::Counter, Unit::Count, 7.0),
         ];
         assert_eq!(
-            text(&list),
+            text(&list, NOW),
             "# HELP lens_lens_cpu_seconds_total A doc.\n\
              # TYPE lens_lens_cpu_seconds_total counter\n\
              lens_lens_cpu_seconds_total 1.5\n\
@@ -97,5 +101,25 @@ mod tests {
              # TYPE lens_tasks_polls_total counter\n\
              lens_tasks_polls_total 7\n"
         );
+    }
+
+    #[test]
+    fn what_is_not_recorded_any_more_is_left_out() {
+        let recorded = |name: &str, interval_s, ago| {
+            let mut series = series(name, MetricKind::Gauge, Unit::Count, 1.0);
+            series.interval_s = interval_s;
+            series.latest_at = NOW.minus(Duration::from_secs(ago));
+            series
+        };
+        let list = [
+            recorded("os.fd_count", Some(60), 100),
+            recorded("runtime.alive_tasks[ended]", Some(1), 10),
+            recorded("runtime.alive_tasks[lives]", Some(1), 2),
+            recorded("waits.waiting", Some(1), 10),
+        ];
+        let text = text(&list, NOW);
+        let values: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        assert_eq!(values, ["lens_os_fd_count 1", "lens_runtime_alive_tasks{of=\"lives\"} 1"]);
+        assert!(!text.contains("waits"), "there is no family without members: {text}");
     }
 }

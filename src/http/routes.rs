@@ -263,7 +263,8 @@ async fn tasks(State(desk): Shared, uri: Uri) -> Answered {
 
 async fn metrics(State(desk): Shared, uri: Uri) -> Answered {
     Asked::of(&uri)?.nothing_else(&[])?;
-    let text = prometheus::text(&desk.lens.capture().history().list());
+    let capture = desk.lens.capture();
+    let text = prometheus::text(&capture.history().list(), capture.at());
     Ok(([(header::CONTENT_TYPE, prometheus::MEDIA_TYPE)], text).into_response())
 }
 

@@ -86,6 +86,21 @@ fn counters_are_rates_and_a_restart_is_a_gap() {
 }
 
 #[test]
+fn a_series_is_stale_when_its_own_intervals_have_passed_without_a_value() {
+    let stale_after = |seconds: &[u32]| {
+        let (recorder, now) = recorded(&DEPTH, seconds.iter().copied(), f64::from);
+        let [reference] = &recorder.until(now).list()[..] else { panic!("one metric was recorded") };
+        let is_stale = |seconds: &u64| reference.is_stale(reference.latest_at.plus(Duration::from_secs(*seconds)));
+        (reference.interval_s, (0..1000).find(is_stale))
+    };
+    assert_eq!(stale_after(&[0, 1, 2, 3]), (Some(1), Some(6)));
+    assert_eq!(stale_after(&[0, 10, 20]), (Some(10), Some(24)));
+    assert_eq!(stale_after(&[0, 1, 2, 62]), (Some(60), Some(124)), "counting has become slow");
+    assert_eq!(stale_after(&[0, 60, 61]), (Some(1), Some(6)));
+    assert_eq!(stale_after(&[7]), (None, Some(24)), "it may be one of those each ten seconds");
+}
+
+#[test]
 fn a_missed_second_is_a_gap_and_counted() {
     let (recorder, now) = recorded(&DEPTH, (0..10).chain(13..20), f64::from);
     let series = series(&recorder, now, "queue.depth", 20);
