@@ -22,6 +22,8 @@ pub(super) struct Observed {
     pub(super) identity: Identity,
     /// Whether the label was made up.
     pub(super) is_unnamed: bool,
+    /// Whether it has series of its own: since there was another one, and until it ends.
+    pub(super) is_one_of_several: bool,
     /// The labels of the workers' series.
     pub(super) worker_labels: Vec<String>,
     metrics: RuntimeMetrics,
@@ -52,6 +54,7 @@ impl Observed {
                 attached_at: Timestamp::now(),
             },
             is_unnamed,
+            is_one_of_several: false,
             worker_labels: Vec::new(),
             workers: (0..num_workers).map(|worker| Progress::new(published(&metrics, worker), now_ns)).collect(),
             canary: Canary::spawn(handle, start),

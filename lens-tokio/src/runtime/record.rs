@@ -13,7 +13,7 @@ use super::runtimes::Inner;
 /// The most workers that have a series of their own, those of the runtimes attached first.
 pub const MAX_WORKER_SERIES: usize = 16;
 
-/// The most runtimes that have series of their own, if there is more than one.
+/// The most runtimes that have series of their own: those that were not the only one all the time.
 pub const MAX_RUNTIME_SERIES: usize = 4;
 
 /// The window of a recorded share.
@@ -76,18 +76,16 @@ pub(super) fn record(inner: &Inner, now_ns: u64, out: &mut Metrics) {
     out.record(&PARKS, observed.iter().map(Observed::park_count).sum::<u64>());
     load(observed, now_ns, out);
     unstable(observed, out);
-    if observed.len() > 1 {
-        for runtime in &observed[..observed.len().min(MAX_RUNTIME_SERIES)] {
-            let label = runtime.identity.label.as_str();
-            out.record_for(&ALIVE_TASKS, label, runtime.num_alive_tasks());
-            out.record_for(&GLOBAL_QUEUE, label, runtime.global_queue_depth());
-            out.record_for(&NO_PROGRESS, label, stuck(runtime, now_ns));
-            if let Some(delay) = delay(runtime) {
-                out.record_for(&SCHEDULE_DELAY, label, delay);
-            }
-            if let Some(mean) = mean((0..runtime.num_workers()).filter_map(|worker| busy(runtime, worker, now_ns))) {
-                out.record_for(&BUSY, label, mean);
-            }
+    for runtime in observed.iter().filter(|runtime| runtime.is_one_of_several).take(MAX_RUNTIME_SERIES) {
+        let label = runtime.identity.label.as_str();
+        out.record_for(&ALIVE_TASKS, label, runtime.num_alive_tasks());
+        out.record_for(&GLOBAL_QUEUE, label, runtime.global_queue_depth());
+        out.record_for(&NO_PROGRESS, label, stuck(runtime, now_ns));
+        if let Some(delay) = delay(runtime) {
+            out.record_for(&SCHEDULE_DELAY, label, delay);
+        }
+        if let Some(mean) = mean((0..runtime.num_workers()).filter_map(|worker| busy(runtime, worker, now_ns))) {
+            out.record_for(&BUSY, label, mean);
         }
     }
 }

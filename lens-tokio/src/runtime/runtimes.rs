@@ -114,6 +114,9 @@ impl Runtimes {
             None => (inner.free_label(&format!("runtime-{}", inner.attached_total)), true),
         };
         inner.observed.push(Observed::new(label, is_unnamed, &handle, self.0.start));
+        if inner.observed.len() > 1 {
+            inner.observed.iter_mut().for_each(|observed| observed.is_one_of_several = true);
+        }
         Attached::Yes
     }
 
