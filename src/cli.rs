@@ -8,8 +8,6 @@
 //! | 2 | the command is wrong, or a file cannot be read |
 //! | 3 | the service cannot be reached, or refuses |
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command talks to its terminal")]
-
 mod complete;
 mod repl;
 mod show;
@@ -114,7 +112,7 @@ pub fn main() -> ExitCode {
     match run(Command::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("{failure}");
+            show::note(&failure);
             ExitCode::from(failure.code())
         }
     }
@@ -124,7 +122,7 @@ fn run(command: Command) -> Result<(), Failure> {
     let is_asked_here = std::io::stdin().is_terminal();
     match command.asked {
         Some(Asked::Query { script, service }) => {
-            let text = script.read(!is_asked_here || script.check)?;
+            let text = script.read(is_asked_here)?;
             let target = Remote::new(&service.url, service.token)?;
             match text {
                 Some(text) => once(&target, &text, &script),
@@ -132,7 +130,7 @@ fn run(command: Command) -> Result<(), Failure> {
             }
         }
         Some(Asked::Open { script, capture }) => {
-            let text = script.read(!is_asked_here)?;
+            let text = script.read(is_asked_here)?;
             let target = Local::open(&capture)?;
             match text {
                 Some(text) => once(&target, &text, &script),
@@ -141,7 +139,7 @@ fn run(command: Command) -> Result<(), Failure> {
         }
         #[cfg(feature = "console")]
         Some(Asked::Console { script, address }) => {
-            let text = script.read(!is_asked_here)?;
+            let text = script.read(is_asked_here)?;
             let target = Local::console(&address)?;
             match text {
                 Some(text) => once(&target, &text, &script),
@@ -154,7 +152,7 @@ fn run(command: Command) -> Result<(), Failure> {
                 return repl::run(&target, &target.name());
             }
             let script = Script { text: None, file: None, check: false, format: None };
-            let text = script.read(true)?.unwrap_or_default();
+            let text = script.read(is_asked_here)?.unwrap_or_default();
             once(&target, &text, &script)
         }
     }
@@ -174,8 +172,9 @@ fn once(target: &dyn Target, text: &str, script: &Script) -> Result<(), Failure>
 }
 
 impl Script {
-    /// The query, if there is one; `from_input` reads the standard input where no argument says what it is.
-    fn read(&self, from_input: bool) -> Result<Option<String>, Failure> {
+    /// The query: what an argument says, or the standard input. Where it `is_asked_here`, on a terminal, there may be none,
+    /// and queries are to be read line by line; one that is only checked is read all the same.
+    fn read(&self, is_asked_here: bool) -> Result<Option<String>, Failure> {
         if let Some(text) = &self.text {
             return Ok(Some(text.clone()));
         }
@@ -184,7 +183,7 @@ impl Script {
             let why = |error| Failure::Command(format!("{} cannot be read: {error}", file.display()));
             return text.map(Some).map_err(why);
         }
-        if !from_input {
+        if is_asked_here && !self.check {
             return Ok(None);
         }
         let mut text = String::new();

@@ -3,8 +3,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use std::fs::File;
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
+
+use rustix::fs::{Mode, OFlags};
+use rustix::pty::OpenptFlags;
 
 use serde_json::{Value, json};
 
@@ -15,6 +19,34 @@ fn lens(arguments: &[&str], input: &str) -> Output {
     // A command that needs no input may have ended.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     child.wait_with_output().unwrap()
+}
+
+/// The command's exit code where nobody reads what it says.
+fn unheard(arguments: &[&str], input: &str) -> Option<i32> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lens"));
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    drop((child.stdout.take(), child.stderr.take()));
+    // It has nothing to say before it has its input.
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    child.wait().unwrap().code()
+}
+
+/// The command on a terminal, where this is typed.
+fn typed(arguments: &[&str], input: &str) -> Output {
+    let terminal = rustix::pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    rustix::pty::grantpt(&terminal).unwrap();
+    rustix::pty::unlockpt(&terminal).unwrap();
+    let name = rustix::pty::ptsname(&terminal, Vec::new()).unwrap();
+    let end = rustix::fs::open(name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lens"));
+    command.args(arguments).stdin(end).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().unwrap();
+    // Ctrl-D ends a query; what is read line by line would go on.
+    File::from(terminal.try_clone().unwrap()).write_all(format!("{input}\n\u{4}:quit\n").as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    drop(terminal);
+    output
 }
 
 fn told(output: &Output) -> (Option<i32>, String, String) {
@@ -68,7 +100,12 @@ async fn the_command_asks_a_service_and_a_capture() {
         assert!(err.contains("does not answer"), "{err}");
         assert_eq!(told(&lens(&["query", "-e", "1", "-f", "x", &port], "")).0, Some(2));
 
-        let mut file = std::fs::File::create(path("incident.json")).unwrap();
+        for format in ["table", "json"] {
+            assert_eq!(unheard(&["query", "--format", format, &port], "print(1)\n[2]"), Some(0), "{format}");
+        }
+        assert_eq!(unheard(&["query", &port], "lenn(2)"), Some(1));
+
+        let mut file = File::create(path("incident.json")).unwrap();
         service.capture().save(&mut file).unwrap();
         drop(service);
         let output = lens(&["open", "-e", "len(lens.stores()) > 0", &path("incident.json")], "");
@@ -77,6 +114,9 @@ async fn the_command_asks_a_service_and_a_capture() {
         let (code, _, err) = told(&lens(&["open", "-e", "lens.stors()", &path("incident.json")], ""));
         assert_eq!(code, Some(1));
         assert!(err.contains("did you mean `stores`?"), "{err}");
+        let (code, _, err) = told(&typed(&["open", "--check", &path("incident.json")], "lenn(1)"));
+        assert_eq!(code, Some(1), "{err}");
+        assert!(err.contains("did you mean `len`?"), "{err}");
         let (code, _, err) = told(&lens(&["open", "-e", "1", &path("q.star")], ""));
         assert_eq!(code, Some(2));
         assert!(err.contains("not a lens capture"), "{err}");

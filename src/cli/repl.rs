@@ -46,7 +46,7 @@ pub(super) fn run(target: &dyn Target, name: &str) -> Result<(), Failure> {
         // The first time there is none.
         let _ = editor.load_history(file);
     }
-    println!("lens {} · {name} · :help", env!("CARGO_PKG_VERSION"));
+    show::say(format_args!("lens {} · {name} · :help", env!("CARGO_PKG_VERSION")));
     let mut session = Session { defined: String::new(), shape: Shape::Table, told: HashSet::new() };
     loop {
         match editor.readline("lens> ") {
@@ -66,7 +66,7 @@ pub(super) fn run(target: &dyn Target, name: &str) -> Result<(), Failure> {
     if let Some(file) = history
         && let Err(error) = keep(&mut editor, &file)
     {
-        eprintln!("the history cannot be kept in {}: {error}", file.display());
+        show::note(format_args!("the history cannot be kept in {}: {error}", file.display()));
     }
     Ok(())
 }
@@ -99,15 +99,17 @@ impl Session {
         let asked = text.trim();
         match asked.split_once(char::is_whitespace).unwrap_or((asked, "")) {
             ("", _) => {}
-            (":help", "") => println!("{HELP}"),
-            (":help", name) => println!("{}", help(&line.reference, name.trim())),
+            (":help", "") => show::say(HELP),
+            (":help", name) => show::say(help(&line.reference, name.trim())),
             (":json", _) => self.shape = Shape::Json,
             (":table", _) => self.shape = Shape::Table,
             (":forget", _) => {
                 self.defined.clear();
                 line.names.clear();
             }
-            (command, _) if command.starts_with(':') => println!("there is no {command}; :help lists what there is"),
+            (command, _) if command.starts_with(':') => {
+                show::say(format_args!("there is no {command}; :help lists what there is"))
+            }
             _ => self.ask(target, line, text),
         }
     }
@@ -125,8 +127,8 @@ impl Session {
                 // An assignment has no value to show, and `main` defined earlier is no answer to it.
                 if names.is_empty() || !ends_in_definition(text) {
                     show::value(&reply, self.shape);
-                    show::gaps(&reply).iter().filter(|gap| self.is_news(gap)).for_each(|gap| eprintln!("{gap}"));
-                    eprintln!("# {}", show::cost(&reply));
+                    show::gaps(&reply).iter().filter(|gap| self.is_news(gap)).for_each(show::note);
+                    show::note(format_args!("# {}", show::cost(&reply)));
                 }
                 if !names.is_empty() {
                     self.defined.push_str(text.trim_end());
@@ -134,8 +136,8 @@ impl Session {
                     line.names.extend(names);
                 }
             }
-            Err(Failure::Query(rendered)) => eprintln!("{}", moved(&rendered, before)),
-            Err(failure) => eprintln!("{failure}"),
+            Err(Failure::Query(rendered)) => show::note(moved(&rendered, before)),
+            Err(failure) => show::note(failure),
         }
     }
 }

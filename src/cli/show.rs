@@ -1,6 +1,7 @@
 //! Prints answers: the value to the standard output, what belongs to it to the standard error, so that a pipe gets the
 //! value alone. Separate because a single query and the line-by-line mode print alike.
 
+use std::fmt::Display;
 use std::io::{IsTerminal, Write};
 
 use super::Shape;
@@ -10,7 +11,7 @@ use crate::table;
 /// Prints an answer.
 pub(super) fn answer(reply: &Reply, shape: Shape) {
     value(reply, shape);
-    gaps(reply).iter().for_each(|gap| eprintln!("{gap}"));
+    gaps(reply).iter().for_each(note);
 }
 
 /// Prints the value and what the script printed.
@@ -21,12 +22,22 @@ pub(super) fn value(reply: &Reply, shape: Shape) {
     };
     for line in &reply.printed {
         match shape {
-            Shape::Table => println!("{}", table::harmless(line)),
-            Shape::Json => eprintln!("{line}"),
+            Shape::Table => say(table::harmless(line)),
+            Shape::Json => note(line),
         }
     }
-    // Whoever reads the output may have seen enough.
+    // As in `say`.
     let _ = std::io::stdout().lock().write_all(value.as_bytes());
+}
+
+/// Prints a line to the standard output. A closed pipe is no failure: whoever reads the output may have seen enough.
+pub(super) fn say(line: impl Display) {
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
+}
+
+/// Prints a line to the standard error, if anybody reads it.
+pub(super) fn note(line: impl Display) {
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
 }
 
 /// What was not there, or not all of it, a line each.
