@@ -124,7 +124,8 @@ impl Client {
         self
     }
 
-    /// Sends a header with each request. Its value is never shown.
+    /// Sends a header with each request. Its value is never shown: neither by `Debug`, nor where an error quotes a gateway that
+    /// repeats it.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
         self

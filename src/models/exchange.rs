@@ -155,7 +155,8 @@ impl Endpoint {
     }
 
     fn error(&self, class: ErrorClass, what: &str, secret: Option<&SecretString>) -> ModelError {
-        let what = failure::shown(what, secret.map(ExposeSecret::expose_secret));
+        let headers = self.client.headers.iter().map(|(_, value)| value.as_str());
+        let what = failure::shown(what, secret.map(ExposeSecret::expose_secret).into_iter().chain(headers));
         ModelError {
             class,
             message: format!("{} (client `{}`): {what}", self.label(), self.client.name),

@@ -1,6 +1,7 @@
 //! Failures as whoever asks needs them: whether another try makes sense, when, and what to tell people. Separate from the
 //! exchange because it is where a key must not slip through.
 
+use std::cmp::Reverse;
 use std::error::Error as StdError;
 use std::fmt::Write;
 use std::time::{Duration, SystemTime};
@@ -21,6 +22,9 @@ pub const MAX_MESSAGE_BYTES: usize = 500;
 
 /// What is looked at of a provider's text to quote the beginning.
 const MAX_LOOKED_AT_BYTES: usize = 8_192;
+
+/// What is shorter is hidden only where it stands alone, or it would be hidden in numbers and words that it is a part of.
+const SHORT_SECRET_BYTES: usize = 6;
 
 /// A provider's no.
 #[derive(Debug, PartialEq, Eq)]
@@ -103,19 +107,36 @@ fn google_delay(error: &Value) -> Option<Duration> {
     seconds(delay.strip_suffix('s')?.parse().ok()?)
 }
 
-/// A provider's text as it may be shown: short, on one line and without secrets, the key above all.
-pub(super) fn shown(text: &str, key: Option<&str>) -> String {
+/// A provider's text as it may be shown: short, on one line and without secrets, above all those that it was sent in headers.
+pub(super) fn shown<'a>(text: &str, sent: impl Iterator<Item = &'a str>) -> String {
     let text = &text[..text.floor_char_boundary(MAX_LOOKED_AT_BYTES)];
-    let text = match key {
-        Some(key) if !key.is_empty() => text.replace(key, REDACTED),
-        _ => text.to_owned(),
-    };
+    // Some quote what follows the `Bearer` of a value without it.
+    let mut secrets: Vec<&str> = sent
+        .map(str::trim)
+        .flat_map(|value| [Some(value), value.split_once(' ').map(|(_, credentials)| credentials.trim())])
+        .flatten()
+        .collect();
+    // One may be a part of another.
+    secrets.sort_by_key(|secret| Reverse(secret.len()));
+    let text = secrets.into_iter().fold(text.to_owned(), |text, secret| without(&text, secret));
     let text = redact::text(&text);
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     match text.floor_char_boundary(MAX_MESSAGE_BYTES) {
         end if end < text.len() => format!("{} …", &text[..end]),
         _ => text,
     }
+}
+
+/// The text without `secret`.
+fn without(text: &str, secret: &str) -> String {
+    let (mut kept, mut rest) = (String::new(), text);
+    while let Some((before, after)) = rest.split_once(secret).filter(|_| !secret.is_empty()) {
+        kept.push_str(before);
+        let is_alone = !kept.ends_with(char::is_alphanumeric) && !after.starts_with(char::is_alphanumeric);
+        kept.push_str(if is_alone || secret.len() >= SHORT_SECRET_BYTES { REDACTED } else { secret });
+        rest = after;
+    }
+    kept + rest
 }
 
 /// An error and its causes, without the URL, which may be long.

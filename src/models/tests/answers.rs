@@ -165,6 +165,22 @@ fn neither_errors_nor_debug_show_a_key() {
     assert!(shown.iter().any(|text| text.ends_with(&quoted)), "{shown:#?}");
 }
 
+#[test]
+fn errors_do_not_show_values_of_headers() {
+    let body = r#"{"error": {"message": "x-team: Gate zebra-crossing is unknown (zebra-crossing), try 1 of 11, K7"}}"#;
+    let server = Server::start(vec![
+        reply("401 Unauthorized", "", body),
+        Act::Cut("zebra-crossing\r\n\r\n".to_owned()),
+        reply("502 Bad Gateway", "", "<p>zebra-crossing"),
+    ]);
+    let client = server.client("only").header("x-team", "Gate zebra-crossing").header("x-try", "1").header("x-k", "K7");
+    let models = Settings::new().client(client).build().unwrap();
+    let shown: Vec<String> = (0..3).map(|_| answer(&models).unwrap_err().message).collect();
+    assert!(shown.iter().all(|text| !text.contains("zebra")), "{shown:#?}");
+    let quoted = "401 Unauthorized: x-team: [redacted] is unknown ([redacted]), try [redacted] of 11, [redacted]";
+    assert!(shown[0].ends_with(quoted), "what is short is hidden where it stands alone: {shown:#?}");
+}
+
 /// LLM-01: each of the nine providers is named in a file, has its usual place, and is asked at the path and with the header
 /// that its own reference says.
 #[test]
