@@ -112,6 +112,8 @@ pub struct Completion {
     pub stop: Stop,
     /// Which model answered: [`Model::name`] of the one that did, where several stand by.
     pub model: String,
+    /// Requests before it that may have been read and came to nothing: each counts as much as was reserved for one.
+    pub unanswered: u32,
 }
 
 /// Tokens, as the provider counts them.
@@ -152,6 +154,20 @@ pub struct ModelError {
     pub message: String,
     /// How long the provider wants us to wait.
     pub retry_after: Option<Duration>,
+    /// Requests that may have been read and came to nothing: each counts as much as was reserved for one. 0 only if surely
+    /// nobody read any.
+    pub unanswered: u32,
+}
+
+impl ModelError {
+    /// The failure of one request. It may have been read, unless its class is that of a provider's no, or of a request that
+    /// was not sent: [`RateLimited`](ErrorClass::RateLimited), [`Unauthorized`](ErrorClass::Unauthorized) and
+    /// [`Rejected`](ErrorClass::Rejected).
+    #[must_use]
+    pub fn new(class: ErrorClass, message: impl Into<String>) -> Self {
+        let is_refusal = matches!(class, ErrorClass::RateLimited | ErrorClass::Unauthorized | ErrorClass::Rejected);
+        Self { class, message: message.into(), retry_after: None, unanswered: u32::from(!is_refusal) }
+    }
 }
 
 /// What kind of failure it is, and so whether another try makes sense.

@@ -64,7 +64,11 @@ impl Route {
                     let mut failed: Option<ModelError> = None;
                     for member in members {
                         match member.answer(prompt).await {
-                            Ok(completion) => return Ok(completion),
+                            Ok(mut completion) => {
+                                let before = failed.map_or(0, |failed| failed.unanswered);
+                                completion.unanswered = completion.unanswered.saturating_add(before);
+                                return Ok(completion);
+                            }
                             Err(error) => {
                                 failed = Some(failed.map_or_else(|| error.clone(), |before| both(before, &error)))
                             }
@@ -90,7 +94,8 @@ fn both(before: ModelError, then: &ModelError) -> ModelError {
         (kept, None) if !other.class.is_retryable() => kept,
         _ => None,
     };
-    ModelError { class: kept.class, message, retry_after }
+    let unanswered = before.unanswered.saturating_add(then.unanswered);
+    ModelError { class: kept.class, message, retry_after, unanswered }
 }
 
 impl fmt::Debug for Choice {

@@ -109,7 +109,7 @@ impl Endpoint {
         })?;
         let read = wire::read(&self.client, &json)
             .map_err(|what| self.error(ErrorClass::Malformed, &format!("the answer {what}"), secret.as_ref()))?;
-        Ok(Completion { text: read.text, usage: read.usage, stop: read.stop, model: self.label() })
+        Ok(Completion { text: read.text, usage: read.usage, stop: read.stop, model: self.label(), unanswered: 0 })
     }
 
     async fn send(&self, prompt: &Prompt, secret: Option<&SecretString>) -> Result<Response, reqwest::Error> {
@@ -151,17 +151,18 @@ impl Endpoint {
             false if error.is_builder() => ErrorClass::Rejected,
             false => ErrorClass::Connection,
         };
-        self.error(class, &failure::chain(error), secret)
+        let mut broken = self.error(class, &failure::chain(error), secret);
+        if error.is_connect() {
+            // There was nobody to read it.
+            broken.unanswered = 0;
+        }
+        broken
     }
 
     fn error(&self, class: ErrorClass, what: &str, secret: Option<&SecretString>) -> ModelError {
         let headers = self.client.headers.iter().map(|(_, value)| value.as_str());
         let what = failure::shown(what, secret.map(ExposeSecret::expose_secret).into_iter().chain(headers));
-        ModelError {
-            class,
-            message: format!("{} (client `{}`): {what}", self.label(), self.client.name),
-            retry_after: None,
-        }
+        ModelError::new(class, format!("{} (client `{}`): {what}", self.label(), self.client.name))
     }
 }
 

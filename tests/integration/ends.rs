@@ -48,7 +48,7 @@ impl Model for Slow {
             json!({"intent": "wait", "ms": 20_000})
         };
         let text = json!({"action": action}).to_string();
-        let completion = Completion { text, usage: None, stop: Stop::End, model: self.name() };
+        let completion = Completion { text, usage: None, stop: Stop::End, model: self.name(), unanswered: 0 };
         Box::pin(async move { Ok(completion) })
     }
 }

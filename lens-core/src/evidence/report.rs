@@ -72,8 +72,8 @@ pub struct Spent {
     pub input_tokens: u64,
     /// Tokens of answers, as the provider counts them.
     pub output_tokens: u64,
-    /// Tokens of calls whose provider gave no count, or that were broken off: bytes of the prompt by four, and the most
-    /// that the answer may have.
+    /// Tokens of requests whose provider gave no count, or that may have been read and came to nothing: bytes of the prompt by
+    /// four, and the most that the answer may have.
     pub estimated_tokens: u64,
     /// Actions that looked at the service.
     pub tool_calls: u32,

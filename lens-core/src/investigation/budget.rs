@@ -272,12 +272,15 @@ impl Ledger {
         self.ends_at.saturating_duration_since(Instant::now())
     }
 
-    fn settle(&self, reserved: u64, used: impl FnOnce(&mut Spent) -> u64) {
+    fn settle(&self, reserved: u64, used: Usage, estimated: u64) {
         let mut account = lock(&self.account);
         account.reserved = account.reserved.saturating_sub(reserved);
-        let tokens = used(&mut account.spent);
+        let spent = &mut account.spent;
+        spent.input_tokens = spent.input_tokens.saturating_add(used.input_tokens);
+        spent.output_tokens = spent.output_tokens.saturating_add(used.output_tokens);
+        spent.estimated_tokens = spent.estimated_tokens.saturating_add(estimated);
         drop(account);
-        self.process.settle(reserved, tokens);
+        self.process.settle(reserved, used.total().saturating_add(estimated));
     }
 }
 
@@ -290,27 +293,23 @@ pub(super) struct Reserved {
 }
 
 impl Reserved {
-    /// The call gave an answer. A provider that counts nothing, or nothing but zeros, is not believed.
-    pub(super) fn settle(mut self, usage: Option<Usage>) {
-        self.is_settled = true;
-        let estimate = self.tokens;
-        self.ledger.settle(estimate, |spent| match usage.filter(|usage| usage.total() > 0) {
-            Some(usage) => {
-                spent.input_tokens = spent.input_tokens.saturating_add(usage.input_tokens);
-                spent.output_tokens = spent.output_tokens.saturating_add(usage.output_tokens);
-                usage.total()
-            }
-            None => {
-                spent.estimated_tokens = spent.estimated_tokens.saturating_add(estimate);
-                estimate
-            }
-        });
+    /// The call gave an answer, after `unanswered` requests that may have cost all of it. A provider that counts nothing, or
+    /// nothing but zeros, is not believed.
+    pub(super) fn settle(mut self, usage: Option<Usage>, unanswered: u32) {
+        match usage.filter(|usage| usage.total() > 0) {
+            Some(usage) => self.end(usage, unanswered),
+            None => self.end(Usage::default(), unanswered.saturating_add(1)),
+        }
     }
 
-    /// The provider refused the call before it read it: nothing was used.
-    pub(super) fn refused(mut self) {
+    /// The call gave none, and so many requests may have cost all of it.
+    pub(super) fn fail(mut self, unanswered: u32) {
+        self.end(Usage::default(), unanswered);
+    }
+
+    fn end(&mut self, used: Usage, unanswered: u32) {
         self.is_settled = true;
-        self.ledger.settle(self.tokens, |_| 0);
+        self.ledger.settle(self.tokens, used, self.tokens.saturating_mul(unanswered.into()));
     }
 }
 
@@ -318,11 +317,7 @@ impl Reserved {
 impl Drop for Reserved {
     fn drop(&mut self) {
         if !self.is_settled {
-            let estimate = self.tokens;
-            self.ledger.settle(estimate, |spent| {
-                spent.estimated_tokens = spent.estimated_tokens.saturating_add(estimate);
-                estimate
-            });
+            self.end(Usage::default(), 1);
         }
     }
 }
@@ -345,9 +340,9 @@ mod tests {
         let ledger = ledger(Budget { tokens: 100, requests: 3, ..Budget::default() }, Quota::default());
         let first = ledger.reserve(60).unwrap();
         assert_eq!(ledger.reserve(60).unwrap_err(), EndedBy::Budget(Resource::Tokens), "what is under way counts");
-        first.settle(Some(Usage { input_tokens: 10, output_tokens: 5 }));
+        first.settle(Some(Usage { input_tokens: 10, output_tokens: 5 }), 0);
         assert_eq!(ledger.spent().tokens(), 15, "and is replaced by what was used");
-        ledger.reserve(60).unwrap().settle(None);
+        ledger.reserve(60).unwrap().settle(None, 0);
         assert_eq!((ledger.spent().tokens(), ledger.spent().estimated_tokens), (75, 60));
         drop(ledger.reserve(20).unwrap());
         assert_eq!(ledger.spent().tokens(), 95, "a call that is broken off counts");
@@ -363,9 +358,9 @@ mod tests {
         let call = one.reserve(60).unwrap();
         assert_eq!(one.spent().tokens(), 60, "the report of a run that ends now");
         assert_eq!(other.reserve(60).unwrap_err(), EndedBy::Budget(Resource::TokensPerDay));
-        call.refused();
+        call.fail(0);
         assert_eq!(one.spent().tokens(), 0);
-        other.reserve(60).unwrap().settle(None);
+        other.reserve(60).unwrap().settle(None, 0);
         assert_eq!(one.reserve(60).unwrap_err(), EndedBy::Budget(Resource::TokensPerDay));
     }
 
@@ -376,15 +371,27 @@ mod tests {
         let ledger = || Arc::new(Ledger::new(Budget::default(), &process));
         drop(ledger().reserve(60).unwrap());
         assert_eq!(ledger().reserve(41).unwrap_err(), EndedBy::Budget(Resource::TokensPerDay));
-        ledger().reserve(40).unwrap().settle(None);
+        ledger().reserve(40).unwrap().settle(None, 0);
+    }
+
+    #[test]
+    fn requests_that_came_to_nothing_count_for_the_day() {
+        let process = Arc::new(Process::new(Quota { tokens_per_day: 100, ..Quota::default() }));
+        let ledger = || Arc::new(Ledger::new(Budget::default(), &process));
+        let one = ledger();
+        one.reserve(20).unwrap().settle(Some(Usage { input_tokens: 10, output_tokens: 5 }), 1);
+        one.reserve(10).unwrap().fail(3);
+        assert_eq!((one.spent().tokens(), one.spent().estimated_tokens), (65, 50));
+        assert_eq!(ledger().reserve(36).unwrap_err(), EndedBy::Budget(Resource::TokensPerDay));
+        ledger().reserve(35).unwrap().fail(0);
     }
 
     #[test]
     fn a_provider_that_counts_zero_tokens_is_not_believed() {
         let ledger = ledger(Budget::default(), Quota::default());
-        ledger.reserve(60).unwrap().settle(Some(Usage::default()));
+        ledger.reserve(60).unwrap().settle(Some(Usage::default()), 0);
         assert_eq!(ledger.spent().tokens(), 60);
-        ledger.reserve(60).unwrap().refused();
+        ledger.reserve(60).unwrap().fail(0);
         assert_eq!(ledger.spent().tokens(), 60);
     }
 
@@ -398,13 +405,13 @@ mod tests {
         process.begin(false).unwrap();
         assert_eq!(process.begin(false), Err(Resource::RunsPerHour));
         let ledger = Arc::new(Ledger::new(Budget::default(), &process));
-        ledger.reserve(90).unwrap().settle(None);
+        ledger.reserve(90).unwrap().settle(None, 0);
         assert_eq!(ledger.reserve(20).unwrap_err(), EndedBy::Budget(Resource::TokensPerDay));
         tokio::time::advance(HOUR).await;
         process.begin(false).unwrap();
         process.begin(true).unwrap();
         assert!(ledger.reserve(20).is_err());
         tokio::time::advance(DAY).await;
-        ledger.reserve(20).unwrap().settle(None);
+        ledger.reserve(20).unwrap().settle(None, 0);
     }
 }

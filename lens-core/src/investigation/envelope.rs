@@ -126,7 +126,7 @@ mod tests {
     }
 
     fn said(text: &str, stop: Stop) -> Completion {
-        Completion { text: text.to_owned(), usage: None, stop, model: "test/scripted".to_owned() }
+        Completion { text: text.to_owned(), usage: None, stop, model: "test/scripted".to_owned(), unanswered: 0 }
     }
 
     fn go(place: &str) -> Move {

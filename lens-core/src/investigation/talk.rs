@@ -204,15 +204,11 @@ impl Run {
         let span = spans::chat(&model.name(), self.id());
         let answer = tokio::time::timeout(CALL_DEADLINE, model.answer(prompt)).instrument(span.clone()).await;
         let answer = answer.unwrap_or_else(|_| {
-            Err(ModelError {
-                class: ErrorClass::Timeout,
-                message: format!("no answer within {} s", CALL_DEADLINE.as_secs()),
-                retry_after: None,
-            })
+            Err(ModelError::new(ErrorClass::Timeout, format!("no answer within {} s", CALL_DEADLINE.as_secs())))
         });
         match answer {
             Ok(completion) => {
-                reserved.settle(completion.usage);
+                reserved.settle(completion.usage, completion.unanswered);
                 spans::answered(&span, &completion);
                 self.state().models.insert(completion.model.clone());
                 self.announce(
@@ -229,14 +225,7 @@ impl Run {
             }
             Err(error) => {
                 spans::failed(&span, error.class);
-                match error.class {
-                    // Nobody read the request.
-                    ErrorClass::RateLimited
-                    | ErrorClass::Connection
-                    | ErrorClass::Unauthorized
-                    | ErrorClass::Rejected => reserved.refused(),
-                    ErrorClass::Unavailable | ErrorClass::Timeout | ErrorClass::Malformed => drop(reserved),
-                }
+                reserved.fail(error.unanswered);
                 Ok(Err(error))
             }
         }

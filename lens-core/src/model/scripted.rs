@@ -35,6 +35,7 @@ impl Line {
             text,
             stop: Stop::End,
             model: NAME.to_owned(),
+            unanswered: 0,
         };
         Self::of(What::Answer(completion))
     }
@@ -54,7 +55,7 @@ impl Line {
     /// It fails.
     #[must_use]
     pub fn fails(class: ErrorClass) -> Self {
-        Self::of(What::Error(ModelError { class, message: format!("scripted: {class:?}"), retry_after: None }))
+        Self::of(What::Error(ModelError::new(class, format!("scripted: {class:?}"))))
     }
 
     /// It fails exactly so.

@@ -10,8 +10,13 @@ use crate::models::Key;
 fn an_answer_has_its_text_usage_end_and_model() {
     let server = Server::start(vec![said("all is well")]);
     let usage = Some(Usage { input_tokens: 7, output_tokens: 3 });
-    let expected =
-        Completion { text: "all is well".to_owned(), usage, stop: Stop::End, model: "openai-generic/m".to_owned() };
+    let expected = Completion {
+        text: "all is well".to_owned(),
+        usage,
+        stop: Stop::End,
+        model: "openai-generic/m".to_owned(),
+        unanswered: 0,
+    };
     assert_eq!(answer(&server.models()).unwrap(), expected);
     let request = server.requests.recv().unwrap();
     assert!(request.starts_with("POST /v1/chat/completions HTTP/1.1\r\n"), "{request}");
@@ -115,13 +120,14 @@ fn an_answer_that_is_too_large_is_malformed() {
 #[test]
 fn a_broken_connection_and_none_at_all_can_be_tried_again() {
     let cut = failure(Act::Cut("HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n{\"choices\"".to_owned()));
-    assert_eq!(cut.class, ErrorClass::Connection, "{cut}");
-    assert_eq!(failure(Act::Cut(String::new())).class, ErrorClass::Connection);
+    assert_eq!((cut.class, cut.unanswered), (ErrorClass::Connection, 1), "{cut}");
+    let silent = failure(Act::Cut(String::new()));
+    assert_eq!((silent.class, silent.unanswered), (ErrorClass::Connection, 1), "{silent}");
     // A port that was free a moment ago.
     let url = format!("http://{}/v1", TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap());
     let nobody = Client::new("only", Provider::OpenAiGeneric, "m").base_url(url);
     let error = answer(&Settings::new().client(nobody).build().unwrap()).unwrap_err();
-    assert_eq!(error.class, ErrorClass::Connection, "{error}");
+    assert_eq!((error.class, error.unanswered), (ErrorClass::Connection, 0), "nobody was there: {error}");
 }
 
 #[test]
@@ -245,6 +251,27 @@ fn a_fallback_that_fails_tells_all_and_whether_another_try_makes_sense() {
     let error = answer(&models).unwrap_err();
     assert_eq!((error.class, error.retry_after), (ErrorClass::RateLimited, Some(Duration::from_secs(3))));
     assert!(error.message.contains("client `a`") && error.message.contains("client `b`"), "{error}");
+}
+
+/// A request counts unless surely nobody read it, also if another one was answered, or failed in a way that costs nothing.
+#[test]
+fn what_was_asked_in_vain_is_told() {
+    let malformed = || reply("200 OK", "", "{}");
+    let busy = || reply("429 Too Many Requests", "", "{}");
+    let asked = |first: Act, second: Act| {
+        let (first, second) = (Server::start(vec![first]), Server::start(vec![second]));
+        let settings =
+            Settings::new().client(first.client("a").timeout(Duration::from_millis(500))).client(second.client("b"));
+        answer(&settings.fallback("any", ["a", "b"]).primary("any").build().unwrap())
+    };
+    for (first, unanswered) in [(Act::Hang, 1), (malformed(), 1), (busy(), 0)] {
+        assert_eq!(asked(first, said("x")).unwrap().unanswered, unanswered);
+    }
+    for (first, second, unanswered) in
+        [(busy(), malformed(), 1), (malformed(), busy(), 1), (busy(), busy(), 0), (Act::Hang, malformed(), 2)]
+    {
+        assert_eq!(asked(first, second).unwrap_err().unanswered, unanswered);
+    }
 }
 
 /// LLM-04: a round-robin asks one after the other.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 
 use super::*;
+use crate::model::Usage;
 
 fn thinking() -> Scripted {
     let mut number = 0;
@@ -15,6 +16,7 @@ fn thinking() -> Scripted {
             usage: None,
             stop: Stop::End,
             model: "scripted/model".to_owned(),
+            unanswered: 0,
         })
     })
 }
@@ -122,7 +124,7 @@ async fn failures_are_tried_again_by_their_class() {
         (ErrorClass::Unauthorized, 1),
         (ErrorClass::Rejected, 1),
     ] {
-        let error = ModelError { class, message: "no".to_owned(), retry_after: Some(Duration::from_millis(2)) };
+        let error = ModelError { retry_after: Some(Duration::from_millis(2)), ..ModelError::new(class, "no") };
         let site = Site::scripted(move |_| Line::errs(error.clone()));
         let report = site.agent().await.report;
         assert_eq!((spent(&report).requests, spent(&report).retries), (tries, tries - 1), "{class:?}");
@@ -136,13 +138,69 @@ async fn failures_are_tried_again_by_their_class() {
     assert_eq!((report.ended_by.clone(), spent(&report).retries), (EndedBy::Completion, 1));
 }
 
+/// What is reserved for a call: bytes of the prompt by four, and the most that the answer may have.
+fn reserved(prompt: &Prompt) -> u64 {
+    let form = prompt.form.as_ref().map_or(0, |form| form.schema.to_string().len());
+    let told: usize = prompt.messages.iter().map(|message| message.text.len()).sum();
+    (prompt.system.len() + told + form).div_ceil(4) as u64 + u64::from(prompt.max_tokens)
+}
+
+/// Only a request that surely nobody read costs nothing, whatever its failure is called.
+#[tokio::test]
+async fn each_request_that_may_have_been_read_counts() {
+    for class in [ErrorClass::Connection, ErrorClass::RateLimited, ErrorClass::Timeout] {
+        for unanswered in [0, 1, 3] {
+            let retry_after = Some(Duration::from_millis(2));
+            let error = ModelError { class, message: "no".to_owned(), retry_after, unanswered };
+            let site = Site::scripted(move |_| Line::errs(error.clone()));
+            let report = site.agent().await.report;
+            let each: u64 = site.asked().iter().map(reserved).sum();
+            let expected = each * u64::from(unanswered);
+            assert_eq!(spent(&report).tokens(), expected, "{class:?}, {unanswered} requests a call");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_failure_counts_unless_it_is_a_refusal() {
+    for (class, counts) in [
+        (ErrorClass::RateLimited, false),
+        (ErrorClass::Unauthorized, false),
+        (ErrorClass::Rejected, false),
+        (ErrorClass::Connection, true),
+        (ErrorClass::Unavailable, true),
+        (ErrorClass::Timeout, true),
+        (ErrorClass::Malformed, true),
+    ] {
+        let mut lines = vec![Line::fails(class)].into_iter();
+        let site = Site::scripted(move |_| lines.next().unwrap_or_else(|| Line::fails(ErrorClass::Rejected)));
+        let report = site.agent().await.report;
+        assert_eq!(spent(&report).tokens(), u64::from(counts) * reserved(&site.asked()[0]), "{class:?}");
+    }
+}
+
+/// Those that were asked in vain before another one answered count too.
+#[tokio::test]
+async fn requests_before_the_answer_count() {
+    let site = Site::lines([Line::completes(Completion {
+        text: json!({"action": {"intent": "done"}}).to_string(),
+        usage: Some(Usage { input_tokens: 10, output_tokens: 5 }),
+        stop: Stop::End,
+        model: "scripted/model".to_owned(),
+        unanswered: 2,
+    })]);
+    let report = site.agent().await.report;
+    let spent = spent(&report);
+    assert_eq!((spent.input_tokens, spent.output_tokens), (10, 5));
+    assert_eq!(spent.estimated_tokens, 2 * reserved(&site.asked()[0]));
+}
+
 /// No retry goes past the deadline: the provider's wish to wait longer ends it now, not then.
 #[tokio::test]
 async fn a_retry_past_the_deadline_is_not_waited_for() {
     let error = ModelError {
-        class: ErrorClass::RateLimited,
-        message: "come back tomorrow".to_owned(),
         retry_after: Some(Duration::from_secs(86_400)),
+        ..ModelError::new(ErrorClass::RateLimited, "come back tomorrow")
     };
     let site = Site::scripted(move |_| Line::errs(error.clone()));
     let started = Instant::now();
@@ -159,6 +217,7 @@ async fn what_was_cut_off_is_not_used() {
         usage: None,
         stop: Stop::MaxTokens,
         model: "scripted/model".to_owned(),
+        unanswered: 0,
     };
     let site = Site::lines([Line::completes(cut), act(json!({"intent": "done"}))]);
     let report = site.agent().await.report;

@@ -155,7 +155,7 @@ impl Model for Silent {
             if is_for(prompt, "classify") {
                 let action = json!({"action": {"intent": "investigation", "skills": ["shop", "bank"]}});
                 let (text, model) = (action.to_string(), self.name());
-                return Ok(Completion { text, usage: None, stop: Stop::End, model });
+                return Ok(Completion { text, usage: None, stop: Stop::End, model, unanswered: 0 });
             }
             self.waiting.fetch_add(1, Ordering::Relaxed);
             let _call = Call(Arc::clone(&self.waiting));

@@ -58,11 +58,8 @@ async fn a_pipeline_is_told_event_by_event() {
     let done = json!({"intent": "done"});
     let concluded = json!({"intent": "conclude", "insights": [{"findings": ["f2", "f1"], "correlation": "temporal"}]});
     let given_up = json!({"intent": "conclude", "insights": []});
-    let ill = ModelError {
-        class: ErrorClass::Unavailable,
-        message: "ill".to_owned(),
-        retry_after: Some(Duration::from_millis(2)),
-    };
+    let ill =
+        ModelError { retry_after: Some(Duration::from_millis(2)), ..ModelError::new(ErrorClass::Unavailable, "ill") };
     let lines = [&lie, &truth, &state, &done, &concluded, &given_up].map(|action| act(action.clone()));
     let site = Site::lines([Line::errs(ill), act(sorted.clone())].into_iter().chain(lines));
     let mut listener = site.investigator.events().listen();

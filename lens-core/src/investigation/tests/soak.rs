@@ -22,9 +22,8 @@ fn anything(number: u64) -> Line {
     let line = match number % 19 {
         0 => Line::fails(ErrorClass::Rejected),
         1 => Line::errs(ModelError {
-            class: ErrorClass::Unavailable,
-            message: "ill".to_owned(),
             retry_after: Some(Duration::from_millis(1)),
+            ..ModelError::new(ErrorClass::Unavailable, "ill")
         }),
         2 => Line::is_silent(),
         3 => Line::panics("as asked"),

@@ -100,9 +100,8 @@ fn talkative() -> Scripted {
         number += 1;
         match number {
             1 => Line::errs(ModelError {
-                class: ErrorClass::RateLimited,
-                message: "no quota for sk-ant-api03-hush".to_owned(),
                 retry_after: Some(Duration::from_millis(1)),
+                ..ModelError::new(ErrorClass::RateLimited, "no quota for sk-ant-api03-hush")
             }),
             2 => Line::says("rambling"),
             _ if is_for(prompt, "classify") => act(json!({"intent": "investigation", "skills": ["shop"]})),
