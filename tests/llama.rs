@@ -42,6 +42,7 @@ fn prompt(text: &str, max_tokens: u32) -> Prompt {
         form: None,
         max_tokens,
         purpose: Purpose::Reason,
+        deadline: None,
     }
 }
 

@@ -84,6 +84,7 @@ fn prompt(text: &str) -> Prompt {
         form: None,
         max_tokens: 500,
         purpose: Purpose::Reason,
+        deadline: None,
     }
 }
 

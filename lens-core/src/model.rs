@@ -57,6 +57,9 @@ pub struct Prompt {
     pub max_tokens: u32,
     /// What the answer is for, so that a cheaper model can do what does not need the best.
     pub purpose: Purpose,
+    /// How long it is waited for, from the call of [`Model::answer`] on; `None` if that is not known. Whoever asks enforces
+    /// it: a model that asks several others leaves each of them a part of it.
+    pub deadline: Option<Duration>,
 }
 
 /// One message.

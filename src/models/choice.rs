@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use lens_core::model::{Completion, ModelError, Prompt, Purpose};
+use tokio::time::Instant;
 
 use super::exchange::Endpoint;
 
@@ -23,6 +24,35 @@ pub(super) enum Route {
     Turns { name: String, members: Vec<Self>, next: AtomicUsize },
 }
 
+/// How long a route has.
+#[derive(Clone, Copy)]
+struct Time {
+    /// When it is over, if that is known.
+    ends_at: Option<Instant>,
+    /// Whether another one is asked then, and not just nobody waits any longer.
+    is_share: bool,
+}
+
+impl Time {
+    /// All that whoever asks has.
+    fn of(prompt: &Prompt) -> Self {
+        let ends_at = prompt.deadline.and_then(|deadline| Instant::now().checked_add(deadline));
+        Self { ends_at, is_share: false }
+    }
+
+    /// Half of what is left, so that another one has the rest.
+    fn share(self) -> Self {
+        let now = Instant::now();
+        let ends_at = self.ends_at.map(|ends_at| now + ends_at.saturating_duration_since(now) / 2);
+        Self { ends_at, is_share: true }
+    }
+
+    /// When a client gives up for the next one. What whoever asks enforces, it does not.
+    fn limit(self) -> Option<Instant> {
+        self.ends_at.filter(|_| self.is_share)
+    }
+}
+
 impl Choice {
     pub(super) fn new(primary: Route, cheap: Vec<(Purpose, Route)>) -> Self {
         Self { primary, cheap }
@@ -34,7 +64,7 @@ impl Choice {
 
     pub(super) async fn answer(&self, prompt: &Prompt) -> Result<Completion, ModelError> {
         let cheap = self.cheap.iter().find(|(purpose, _)| *purpose == prompt.purpose);
-        cheap.map_or(&self.primary, |(_, route)| route).answer(prompt).await
+        cheap.map_or(&self.primary, |(_, route)| route).answer(prompt, Time::of(prompt)).await
     }
 }
 
@@ -52,18 +82,21 @@ impl Route {
     fn answer<'a>(
         &'a self,
         prompt: &'a Prompt,
+        time: Time,
     ) -> Pin<Box<dyn Future<Output = Result<Completion, ModelError>> + Send + 'a>> {
         Box::pin(async move {
             match self {
-                Self::One(endpoint) => endpoint.answer(prompt).await,
+                Self::One(endpoint) => endpoint.answer(prompt, time.limit()).await,
                 Self::Turns { members, next, .. } => {
                     let turn = next.fetch_add(1, Ordering::Relaxed) % members.len();
-                    members[turn].answer(prompt).await
+                    members[turn].answer(prompt, time).await
                 }
                 Self::Fallback { members, .. } => {
                     let mut failed: Option<ModelError> = None;
-                    for member in members {
-                        match member.answer(prompt).await {
+                    for (number, member) in members.iter().enumerate() {
+                        let is_last = number + 1 == members.len();
+                        let time = if is_last { time } else { time.share() };
+                        match member.answer(prompt, time).await {
                             Ok(mut completion) => {
                                 let before = failed.map_or(0, |failed| failed.unanswered);
                                 completion.unanswered = completion.unanswered.saturating_add(before);

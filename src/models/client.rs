@@ -81,7 +81,8 @@ impl Client {
         self
     }
 
-    /// Gives up after this time instead of [`DEFAULT_TIMEOUT`].
+    /// Gives up after this time instead of [`DEFAULT_TIMEOUT`]. In a [`fallback`](super::Settings::fallback), a client that
+    /// others follow may have less.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self

@@ -1,7 +1,7 @@
 //! One request and its answer. Separate from the protocols, which only say what is in them.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use lens_core::model::{Completion, ErrorClass, ModelError, Prompt};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
@@ -10,6 +10,7 @@ use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::client::Client;
 use super::failure;
@@ -17,7 +18,7 @@ use super::wire::{self, Auth};
 use crate::error::Error;
 
 /// How long a connection may take to come about, with a client of lens's own. It counts against the client's time-out.
-pub const CONNECT_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The largest answer that is read. Larger ones are malformed: no answer of some thousand tokens comes near.
 pub const MAX_ANSWER_BYTES: usize = 4 << 20;
@@ -63,12 +64,20 @@ impl Endpoint {
         self.client.label()
     }
 
-    pub(super) async fn answer(&self, prompt: &Prompt) -> Result<Completion, ModelError> {
-        match tokio::time::timeout(self.client.timeout, self.exchange(prompt)).await {
+    /// One answer, by `limit` if there is one: then somebody else is asked.
+    pub(super) async fn answer(&self, prompt: &Prompt, limit: Option<Instant>) -> Result<Completion, ModelError> {
+        let share = limit.map(|limit| limit.saturating_duration_since(Instant::now()));
+        // As a person would write it.
+        let share = share.map(|share| Duration::new(share.as_secs(), share.subsec_millis() * 1_000_000));
+        let (timeout, whose) = match share.filter(|share| *share < self.client.timeout) {
+            Some(share) => (share, ", its share of the call's time"),
+            None => (self.client.timeout, ""),
+        };
+        match tokio::time::timeout(timeout, self.exchange(prompt)).await {
             Ok(answered) => answered,
             Err(_) => {
-                let after = humantime::format_duration(self.client.timeout);
-                Err(self.error(ErrorClass::Timeout, &format!("no answer after {after}"), None))
+                let after = humantime::format_duration(timeout);
+                Err(self.error(ErrorClass::Timeout, &format!("no answer after {after}{whose}"), None))
             }
         }
     }

@@ -49,6 +49,11 @@ impl Settings {
     /// Adds a name for several, of which the first answers that can: the others are asked, in order, when it fails, whatever
     /// the reason. One call of [`Model::answer`](lens_core::Model::answer) may then send as many requests as there are
     /// members.
+    ///
+    /// While others follow, a member has half of the call's time that is left, or its own
+    /// [time-out](Client::timeout) if that is shorter: of [2 minutes](lens_core::investigation::CALL_DEADLINE), the first
+    /// of two has one. So the first should be one that answers in half of the time, and the last may be slow. Whoever asks
+    /// says the [time](lens_core::model::Prompt::deadline); if nobody does, time-outs alone count.
     pub fn fallback<N: Into<String>>(self, name: impl Into<String>, members: impl IntoIterator<Item = N>) -> Self {
         self.group(name.into(), false, members.into_iter().map(Into::into).collect())
     }

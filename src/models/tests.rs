@@ -26,6 +26,7 @@ fn prompt() -> Prompt {
         }),
         max_tokens: 100,
         purpose: Purpose::Reason,
+        deadline: None,
     }
 }
 

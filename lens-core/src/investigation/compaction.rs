@@ -45,8 +45,9 @@ pub(super) async fn compact(run: &Run, talk: &mut Conversation) -> Result<(), En
             form: None,
             max_tokens: SUMMARY_TOKENS,
             purpose: Purpose::Compact,
+            deadline: None,
         };
-        let completion = run.complete(&talk.actor, &prompt).await?;
+        let completion = run.complete(&talk.actor, prompt).await?;
         // A summary that was cut off says less, but nothing else.
         let text = match completion.stop {
             Stop::Refusal => String::new(),

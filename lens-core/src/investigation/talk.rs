@@ -111,7 +111,14 @@ impl Conversation {
                 None => messages.push(message),
             }
         }
-        Prompt { system: self.system.clone(), messages, form, max_tokens: MAX_ANSWER_TOKENS, purpose: self.purpose }
+        Prompt {
+            system: self.system.clone(),
+            messages,
+            form,
+            max_tokens: MAX_ANSWER_TOKENS,
+            purpose: self.purpose,
+            deadline: None,
+        }
     }
 
     /// Counts an action, given as JSON: whether it came [`MAX_REPEATS`] times in a row and the model has to be told.
@@ -137,7 +144,7 @@ impl Run {
         super::compaction::compact(self, talk).await?;
         let status = status.to_string();
         self.write(&talk.actor, Step::Asked { text: status.clone() });
-        let completion = self.complete(&talk.actor, &talk.prompt(status, Some(T::form()))).await?;
+        let completion = self.complete(&talk.actor, talk.prompt(status, Some(T::form()))).await?;
         let said = self.redacted(&completion.text);
         talk.turns.push(Turn { role: Role::Assistant, text: short(&said, 8 << 10), payload_of: None });
         match envelope::read(&completion) {
@@ -161,11 +168,13 @@ impl Run {
     }
 
     /// One answer of the model, tried again as often as that makes sense.
-    pub(super) async fn complete(&self, actor: &str, prompt: &Prompt) -> Result<Completion, EndedBy> {
+    pub(super) async fn complete(&self, actor: &str, mut prompt: Prompt) -> Result<Completion, EndedBy> {
         let model = self.0.settings.model.as_ref().ok_or(EndedBy::NoModel)?;
         let mut tries = 0;
         loop {
-            let error = match self.call(actor, model, prompt).await? {
+            // The investigation may end before the call has had its time.
+            prompt.deadline = Some(CALL_DEADLINE.min(self.0.ledger.left()));
+            let error = match self.call(actor, model, &prompt).await? {
                 Ok(completion) => return Ok(completion),
                 Err(error) => error,
             };

@@ -173,6 +173,7 @@ mod tests {
             form: None,
             max_tokens: 100,
             purpose: Purpose::Reason,
+            deadline: None,
         }
     }
 

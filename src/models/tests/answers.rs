@@ -253,6 +253,46 @@ fn a_fallback_that_fails_tells_all_and_whether_another_try_makes_sense() {
     assert!(error.message.contains("client `a`") && error.message.contains("client `b`"), "{error}");
 }
 
+/// LLM-04: whoever asks waits no longer than it says, and the next one is asked before. Without what it says, each may take
+/// as long as its own time-out.
+#[test]
+fn those_that_hang_leave_the_last_one_time() {
+    let hangs = || Server::start(vec![Act::Hang]);
+    let (first, second, last) = (hangs(), hangs(), Server::start(vec![said("last")]));
+    let clients = Settings::new()
+        .client(first.client("a").timeout(crate::models::DEFAULT_TIMEOUT))
+        .client(second.client("b").timeout(crate::models::DEFAULT_TIMEOUT))
+        .client(last.client("c"));
+    let flat = clients.clone().fallback("any", ["a", "b", "c"]);
+    let nested = clients.fallback("both", ["a", "b"]).fallback("any", ["both", "c"]);
+    for settings in [flat, nested] {
+        let models = settings.primary("any").build().unwrap();
+        let asked = Prompt { deadline: Some(Duration::from_secs(1)), ..prompt() };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let answered = runtime.block_on(async {
+            // Far more than the deadline: the last one's answer may be late, for the machine's sake.
+            tokio::time::timeout(Duration::from_secs(15), models.answer(&asked)).await
+        });
+        assert_eq!(answered.expect("they have hung for too long").unwrap().text, "last");
+    }
+}
+
+#[test]
+fn a_member_that_had_no_more_time_says_so() {
+    let (first, second) = (Server::start(vec![Act::Hang]), Server::start(vec![reply("401 Unauthorized", "", "{}")]));
+    let settings = Settings::new().client(first.client("a")).client(second.client("b"));
+    let models = settings.fallback("any", ["a", "b"]).primary("any").build().unwrap();
+    let asked = Prompt { deadline: Some(Duration::from_millis(400)), ..prompt() };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let error = runtime.block_on(models.answer(&asked)).unwrap_err();
+    assert_eq!(error.class, ErrorClass::Timeout);
+    assert!(error.message.starts_with("openai-generic/m (client `a`): no answer after "), "{error}");
+    assert!(
+        error.message.contains("ms, its share of the call's time; then openai-generic/m (client `b`): 401"),
+        "{error}"
+    );
+}
+
 /// A request counts unless surely nobody read it, also if another one was answered, or failed in a way that costs nothing.
 #[test]
 fn what_was_asked_in_vain_is_told() {

@@ -19,6 +19,7 @@ fn prompt() -> Prompt {
         form: Some(Form { name: "verdict".to_owned(), schema: schema() }),
         max_tokens: 100,
         purpose: Purpose::Reason,
+        deadline: None,
     }
 }
 

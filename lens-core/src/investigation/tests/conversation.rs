@@ -213,6 +213,19 @@ async fn a_model_that_panics_leaves_the_checks_report() {
     }
 }
 
+/// A model is told how long it is waited for: as long as a call may take, then what is left of the investigation.
+#[tokio::test(start_paused = true)]
+async fn a_model_knows_how_long_it_is_waited_for() {
+    let site = Site::with(Scripted::new(|_| Line::is_silent()), |settings| {
+        settings.budget.deadline = CALL_DEADLINE + Duration::from_secs(30);
+    });
+    site.run(Order::new("slow").strategy(Strategy::AgentLoop)).await;
+    let deadlines: Vec<Duration> = site.asked().iter().map(|prompt| prompt.deadline.unwrap()).collect();
+    let [first, second] = deadlines[..] else { panic!("{deadlines:?}") };
+    assert_eq!(first, CALL_DEADLINE);
+    assert!((Duration::from_secs(28)..Duration::from_secs(30)).contains(&second), "{second:?}");
+}
+
 /// CO-17, LLM-03, defect 18: with nothing set, whoever waits has the report when the time is over. A call that takes too long is
 /// tried again until then.
 #[tokio::test(start_paused = true)]
