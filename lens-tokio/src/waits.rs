@@ -47,9 +47,7 @@ pub use places::MAX_PLACES;
 pub use read::{MAX_LISTED_RESOURCES, MAX_LISTED_WAITS};
 #[cfg(feature = "waits")]
 pub use recorder::{MAX_RESOURCES, MAX_TASKS, MAX_THREADS, MAX_WAITS};
-#[cfg(feature = "waits")]
-pub use resource::MAX_HOLDERS;
-pub use state::{Hold, Kind, Mode, Operation, Party, Resource, Site, State, Wait};
+pub use state::{Hold, Kind, MAX_HOLDERS, Mode, Operation, Party, Resource, Site, State, Wait};
 
 /// How long somebody must have waited before the metric `deadlocks` looks for deadlocks.
 pub const DEADLOCK_AGE: Duration = Duration::from_secs(1);

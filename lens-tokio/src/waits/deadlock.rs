@@ -8,16 +8,25 @@
 //!
 //! What is not known counts as able to go on: unknown holders, timers, values that somebody may send.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+mod graph;
 
-use super::state::{Hold, Kind, Mode, Resource, State, Wait};
+use graph::{Arrow, Graph};
+
+use super::state::State;
+
+/// How many of those for whom a member waits are looked at to find one that follows it.
+const NEAR: usize = 128;
+
+/// How many arrows are followed to count who is behind: far more than there are, but that of thousands of deadlocks each may
+/// be behind all others.
+const MAX_FOLLOWED: usize = 1 << 24;
 
 /// Parties that wait for each other, for good.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Deadlock {
     /// The parties, each followed by one that it waits for where that is possible.
     pub(super) members: Vec<u64>,
-    /// Others who can only go on if a member does.
+    /// Others who can only go on if a member does, as far as they were counted.
     pub(super) behind: usize,
     /// What has to be true besides, for it to be a deadlock.
     pub(super) assumptions: Vec<Assumption>,
@@ -34,199 +43,115 @@ pub(super) enum Assumption {
     ReceiverStays,
 }
 
-/// A party, and what keeps it from going on.
-struct Arrow {
-    from: u64,
-    to: u64,
-    assumes: Option<Assumption>,
-}
-
 /// All deadlocks, the one with the most parties first.
 pub(super) fn find(state: &State) -> Vec<Deadlock> {
     let graph = Graph::of(state);
     let stuck = graph.stuck();
     let arrows = graph.arrows(&stuck);
-    let mut next: HashMap<u64, Vec<u64>> = HashMap::new();
-    let mut previous: HashMap<u64, Vec<u64>> = HashMap::new();
-    for arrow in &arrows {
-        next.entry(arrow.from).or_default().push(arrow.to);
-        previous.entry(arrow.to).or_default().push(arrow.from);
+    let parties = graph.parties();
+    let next = lists(graph.len(), arrows.iter().map(|arrow| (arrow.from, arrow.to)));
+    let previous = lists(graph.len(), arrows.iter().map(|arrow| (arrow.to, arrow.from)));
+    let found = components(&next);
+    let mut component_of = vec![0; graph.len()];
+    for (number, nodes) in found.iter().enumerate() {
+        nodes.iter().for_each(|&node| component_of[node] = number);
     }
-    let mut nodes: Vec<u64> = stuck.iter().copied().collect();
-    nodes.sort_unstable();
-    let mut deadlocks: Vec<_> = components(&nodes, &next)
-        .into_iter()
-        .filter(|members| match members.as_slice() {
-            [one] => next.get(one).is_some_and(|to| to.contains(one)),
-            _ => true,
-        })
-        .map(|members| {
-            let inside: HashSet<u64> = members.iter().copied().collect();
-            let is_inside = |arrow: &&Arrow| inside.contains(&arrow.from) && inside.contains(&arrow.to);
-            let mut assumptions: Vec<_> = arrows.iter().filter(is_inside).filter_map(|arrow| arrow.assumes).collect();
-            assumptions.sort_unstable();
-            assumptions.dedup();
-            Deadlock {
-                behind: reached(&members, &previous).len() - members.len(),
-                members: in_order(&members, &inside, &next),
-                assumptions,
-            }
-        })
-        .collect();
-    deadlocks.sort_unstable_by_key(|deadlock| (std::cmp::Reverse(deadlock.members.len()), deadlock.members.clone()));
-    deadlocks
+    let is_inside = |arrow: &&Arrow| component_of[arrow.from] == component_of[arrow.to];
+    let mut is_cycle = vec![false; found.len()];
+    let mut assumptions = vec![Vec::new(); found.len()];
+    for arrow in arrows.iter().filter(is_inside) {
+        let number = component_of[arrow.from];
+        is_cycle[number] = true;
+        if let Some(assumption) = arrow.assumes.filter(|assumption| !assumptions[number].contains(assumption)) {
+            assumptions[number].push(assumption);
+        }
+    }
+    let mut cycles: Vec<(usize, Vec<usize>)> =
+        found.into_iter().enumerate().filter(|(number, _)| is_cycle[*number]).collect();
+    for (_, members) in &mut cycles {
+        members.retain(|&node| node < parties.len());
+        members.sort_unstable();
+    }
+    cycles.sort_unstable_by(|(_, one), (_, other)| other.len().cmp(&one.len()).then_with(|| one.cmp(other)));
+    let mut reach = Reach::over(&previous);
+    let mut is_placed = vec![false; parties.len()];
+    let deadlocks = cycles.into_iter().map(|(number, members)| {
+        let follower = |party: usize, is_placed: &[bool]| {
+            let is_next = |&to: &usize| component_of[to] == number && !is_placed[to];
+            graph.waited_for(&stuck, party, NEAR).into_iter().filter(is_next).min()
+        };
+        let mut assumptions = std::mem::take(&mut assumptions[number]);
+        assumptions.sort_unstable();
+        let ordered = in_order(&members, &mut is_placed, follower);
+        Deadlock {
+            behind: reach.parties_behind(&members, parties.len()),
+            members: ordered.into_iter().map(|party| parties[party]).collect(),
+            assumptions,
+        }
+    });
+    deadlocks.collect()
 }
 
 /// Everybody who is stuck for good, in a cycle or behind one.
 pub(super) fn stuck(state: &State) -> Vec<u64> {
-    let mut stuck: Vec<u64> = Graph::of(state).stuck().into_iter().collect();
-    stuck.sort_unstable();
-    stuck
+    let graph = Graph::of(state);
+    let stuck = graph.stuck();
+    graph.parties().iter().zip(stuck.parties).filter(|(_, is_stuck)| *is_stuck).map(|(&key, _)| key).collect()
 }
 
-/// The confirmed waits by who waits, and by what is waited for.
-struct Graph<'a> {
-    resources: HashMap<u64, &'a Resource>,
-    /// In the order in which they began.
-    queues: HashMap<u64, Vec<&'a Wait>>,
-    waiters: HashMap<u64, Vec<&'a Wait>>,
+/// What each of `len` nodes is paired with.
+fn lists(len: usize, pairs: impl Iterator<Item = (usize, usize)>) -> Vec<Vec<usize>> {
+    let mut lists = vec![Vec::new(); len];
+    pairs.for_each(|(from, to)| lists[from].push(to));
+    lists
 }
 
-/// Why a wait does not end.
-enum Obstacle<'a> {
-    /// Stuck parties hold too many permits.
-    Holders(&'a Resource),
-    /// Stuck parties are ahead in the queue.
-    Queue(Vec<u64>),
-    /// The receiver is stuck.
-    Receiver(u64),
+/// Follows arrows back.
+struct Reach<'a> {
+    previous: &'a [Vec<usize>],
+    /// By which search each node was seen last.
+    seen: Vec<usize>,
+    search: usize,
+    followed: usize,
 }
 
-impl<'a> Graph<'a> {
-    fn of(state: &'a State) -> Self {
-        let mut graph = Self {
-            resources: state.resources.iter().map(|resource| (resource.number, resource)).collect(),
-            queues: HashMap::new(),
-            waiters: HashMap::new(),
-        };
-        for wait in state.waits.iter().filter(|wait| wait.is_confirmed) {
-            graph.waiters.entry(wait.party).or_default().push(wait);
-            if let Some(resource) = wait.resource {
-                graph.queues.entry(resource).or_default().push(wait);
-            }
-        }
-        graph
+impl<'a> Reach<'a> {
+    fn over(previous: &'a [Vec<usize>]) -> Self {
+        Self { previous, seen: vec![0; previous.len()], search: 0, followed: 0 }
     }
 
-    fn stuck(&self) -> HashSet<u64> {
-        let mut stuck: HashSet<u64> = self.waiters.keys().copied().collect();
-        // In the order of the queues, so that a queue dissolves in one round.
-        let mut order: Vec<u64> = stuck.iter().copied().collect();
-        let began = |party: &u64| self.waiters[party].iter().map(|wait| std::ptr::from_ref(*wait).addr()).min();
-        order.sort_unstable_by_key(began);
-        loop {
-            let before = stuck.len();
-            order.retain(|party| {
-                let can_go_on = self.waiters[party].iter().any(|wait| self.obstacle(wait, &stuck).is_none());
-                if can_go_on {
-                    stuck.remove(party);
-                }
-                !can_go_on
-            });
-            if stuck.len() == before {
-                return stuck;
-            }
-        }
-    }
-
-    /// What keeps the wait from ending if all but the stuck go on; none if it will end, or may.
-    fn obstacle(&self, wait: &Wait, stuck: &HashSet<u64>) -> Option<Obstacle<'a>> {
-        let resource = *self.resources.get(&wait.resource?)?;
-        if resource.kind == Kind::Channel {
-            return resource.receiver.filter(|receiver| stuck.contains(receiver)).map(Obstacle::Receiver);
-        }
-        if !resource.kind.has_holders() || !resource.is_known || resource.foreign_total > 0 {
-            return None;
-        }
-        let permits = resource.permits?;
-        let kept = stuck_holds(resource, stuck).map(|hold| match hold.mode {
-            Mode::Exclusive => permits,
-            Mode::Read | Mode::Permits => hold.count,
-        });
-        let left = permits.saturating_sub(kept.sum());
-        if left < wait.wanted.unwrap_or(permits).saturating_sub(wait.obtained) {
-            return Some(Obstacle::Holders(resource));
-        }
-        let queue = &self.queues[&resource.number];
-        let ahead: Vec<u64> = queue
-            .iter()
-            .take_while(|other| !std::ptr::eq(**other, wait))
-            .map(|other| other.party)
-            .filter(|party| stuck.contains(party))
-            .collect();
-        (!ahead.is_empty()).then_some(Obstacle::Queue(ahead))
-    }
-
-    fn arrows(&self, stuck: &HashSet<u64>) -> Vec<Arrow> {
-        let mut arrows = Vec::new();
-        for &from in stuck {
-            for wait in &self.waiters[&from] {
-                match self.obstacle(wait, stuck) {
-                    Some(Obstacle::Holders(resource)) => {
-                        arrows.extend(stuck_holds(resource, stuck).map(|hold| Arrow {
-                            from,
-                            to: hold.party,
-                            assumes: match resource.kind {
-                                Kind::Semaphore => Some(Assumption::PermitsStay),
-                                _ => hold.may_move.then_some(Assumption::GuardStays),
-                            },
-                        }));
-                    }
-                    Some(Obstacle::Queue(ahead)) => {
-                        arrows.extend(ahead.into_iter().map(|to| Arrow { from, to, assumes: None }));
-                    }
-                    Some(Obstacle::Receiver(to)) => {
-                        arrows.push(Arrow { from, to, assumes: Some(Assumption::ReceiverStays) });
-                    }
-                    None => {}
+    /// How many of the first `parties` nodes are not `members`, and reach one.
+    fn parties_behind(&mut self, members: &[usize], parties: usize) -> usize {
+        self.search += 1;
+        members.iter().for_each(|&member| self.seen[member] = self.search);
+        let mut todo = members.to_vec();
+        let mut behind = 0;
+        while let Some(node) = todo.pop().filter(|_| self.followed < MAX_FOLLOWED) {
+            self.followed += self.previous[node].len();
+            for &from in &self.previous[node] {
+                if std::mem::replace(&mut self.seen[from], self.search) != self.search {
+                    behind += usize::from(from < parties);
+                    todo.push(from);
                 }
             }
         }
-        arrows
+        behind
     }
-}
-
-/// The holds of stuck parties that are certain to be there.
-fn stuck_holds<'a>(resource: &'a Resource, stuck: &'a HashSet<u64>) -> impl Iterator<Item = &'a Hold> {
-    resource.holds.iter().filter(|hold| hold.is_confirmed && stuck.contains(&hold.party))
-}
-
-/// Everybody from whom one of `members` can be reached, along with them.
-fn reached(members: &[u64], previous: &HashMap<u64, Vec<u64>>) -> HashSet<u64> {
-    let mut reached: HashSet<u64> = members.iter().copied().collect();
-    let mut todo: VecDeque<u64> = members.iter().copied().collect();
-    while let Some(node) = todo.pop_front() {
-        for &from in previous.get(&node).into_iter().flatten() {
-            if reached.insert(from) {
-                todo.push_back(from);
-            }
-        }
-    }
-    reached
 }
 
 /// The members, each followed by one that it waits for where that is possible.
-fn in_order(members: &[u64], inside: &HashSet<u64>, next: &HashMap<u64, Vec<u64>>) -> Vec<u64> {
-    let mut sorted = members.to_vec();
-    sorted.sort_unstable();
-    let mut ordered = Vec::with_capacity(sorted.len());
-    let mut seen = HashSet::new();
-    for start in sorted {
-        let mut at = Some(start);
-        while let Some(node) = at.filter(|node| seen.insert(*node)) {
-            ordered.push(node);
-            let followers = next.get(&node).into_iter().flatten();
-            at = followers.copied().filter(|to| inside.contains(to) && !seen.contains(to)).min();
+fn in_order(
+    members: &[usize],
+    is_placed: &mut [bool],
+    follower: impl Fn(usize, &[bool]) -> Option<usize>,
+) -> Vec<usize> {
+    let mut ordered = Vec::with_capacity(members.len());
+    for &start in members {
+        let mut at = Some(start).filter(|&member| !is_placed[member]);
+        while let Some(member) = at {
+            is_placed[member] = true;
+            ordered.push(member);
+            at = follower(member, is_placed);
         }
     }
     ordered
@@ -240,52 +165,49 @@ struct Mark {
     is_open: bool,
 }
 
-fn lower(marks: &mut HashMap<u64, Mark>, node: u64, low: usize) {
-    if let Some(mark) = marks.get_mut(&node) {
-        mark.low = mark.low.min(low);
-    }
-}
-
 /// The strongly connected components (Tarjan), without recursion: a chain of waits can be long.
-fn components(nodes: &[u64], next: &HashMap<u64, Vec<u64>>) -> Vec<Vec<u64>> {
-    let none = Vec::new();
-    let mut marks: HashMap<u64, Mark> = HashMap::new();
+fn components(next: &[Vec<usize>]) -> Vec<Vec<usize>> {
+    let mut marks: Vec<Option<Mark>> = vec![None; next.len()];
+    let mut count = 0;
     let mut open = Vec::new();
     let mut found = Vec::new();
-    for &root in nodes {
-        if marks.contains_key(&root) {
+    let lower = |marks: &mut [Option<Mark>], node: usize, low: usize| {
+        if let Some(mark) = &mut marks[node] {
+            mark.low = mark.low.min(low);
+        }
+    };
+    for root in 0..next.len() {
+        if marks[root].is_some() {
             continue;
         }
         let mut path = vec![(root, 0)];
         while let Some((node, child)) = path.pop() {
-            if child == 0 {
-                let index = marks.len();
-                marks.insert(node, Mark { index, low: index, is_open: true });
+            let mark = *marks[node].get_or_insert_with(|| {
                 open.push(node);
-            }
-            let children = next.get(&node).unwrap_or(&none);
-            if let Some(&to) = children.get(child) {
+                count += 1;
+                Mark { index: count, low: count, is_open: true }
+            });
+            if let Some(&to) = next[node].get(child) {
                 path.push((node, child + 1));
-                match marks.get(&to).copied() {
+                match marks[to] {
                     None => path.push((to, 0)),
-                    Some(mark) if mark.is_open => lower(&mut marks, node, mark.index),
+                    Some(met) if met.is_open => lower(&mut marks, node, met.index),
                     Some(_) => {}
                 }
                 continue;
             }
-            let mark = marks[&node];
             if let Some(&(parent, _)) = path.last() {
                 lower(&mut marks, parent, mark.low);
             }
             if mark.low == mark.index {
                 let start = open.iter().rposition(|other| *other == node).unwrap_or(0);
-                let members = open.split_off(start);
-                for member in &members {
-                    if let Some(mark) = marks.get_mut(member) {
+                let nodes = open.split_off(start);
+                for &node in &nodes {
+                    if let Some(mark) = &mut marks[node] {
                         mark.is_open = false;
                     }
                 }
-                found.push(members);
+                found.push(nodes);
             }
         }
     }

@@ -2,10 +2,7 @@
 //! that has to stay right when events of two threads overlap, and it knows nothing of tracing.
 
 use super::places::Place;
-use super::state::{Kind, Mode};
-
-/// How many parties are told apart that hold one resource at once; more only count.
-pub const MAX_HOLDERS: usize = 128;
+use super::state::{Kind, MAX_HOLDERS, Mode};
 
 /// How long after the first acquisition that lens saw a release by somebody else is taken as the end of the hold before
 /// it: tokio reports a release after the next holder may have reported its acquisition.

@@ -7,7 +7,7 @@ mod waits;
 
 use std::collections::HashMap;
 
-use super::state::{Kind, Party, Resource, State};
+use super::state::{Kind, MAX_HOLDERS, Party, Resource, State};
 
 pub(super) use deadlocks::deadlocks;
 pub(super) use holders::holds;
@@ -25,11 +25,11 @@ fn count(limit: u32) -> usize {
     usize::try_from(limit).unwrap_or(usize::MAX)
 }
 
-/// Who has what is waited for, and for how long.
+/// Who has what is waited for, and for how long: as many as are ever recorded, whatever a file says.
 fn holders(resource: &Resource) -> Vec<(u64, Option<f64>)> {
     match resource.kind {
         Kind::Channel => resource.receiver.map(|receiver| (receiver, None)).into_iter().collect(),
-        _ => resource.holds.iter().map(|hold| (hold.party, Some(hold.held_ms))).collect(),
+        _ => resource.holds.iter().take(MAX_HOLDERS).map(|hold| (hold.party, Some(hold.held_ms))).collect(),
     }
 }
 

@@ -6,6 +6,9 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// How many parties are told apart that hold one resource at once; more only count.
+pub const MAX_HOLDERS: usize = 128;
+
 /// Everything that was being waited for or held at one instant.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct State {

@@ -1,7 +1,7 @@
 //! Deadlocks in hand-made states, and what looks like one.
 
 use super::*;
-use crate::waits::state::Operation;
+use crate::waits::state::{Hold, Kind, Mode, Operation, Resource, Wait};
 
 /// Builds a state, resource by resource.
 #[derive(Default)]
@@ -43,8 +43,8 @@ impl Made {
     }
 
     fn waits(mut self, party: u64, resource: u64, wanted: Option<u64>) -> Self {
-        let kind =
-            self.0.resources.iter().find(|known| known.number == resource).map_or(Kind::Sleep, |known| known.kind);
+        let mut known = self.0.resources.iter().rev();
+        let kind = known.find(|known| known.number == resource).map_or(Kind::Sleep, |known| known.kind);
         self.0.waits.push(Wait {
             party,
             operation: Operation::Other,
@@ -181,4 +181,45 @@ fn a_chain_of_thousands_is_walked_without_recursion() {
         made = made.mutex(party, party).waits(party, party - 1, Some(1));
     }
     assert_eq!(made.deadlocks().first().map(Vec::len), Some(4_000));
+}
+
+/// A deadlock of party 0, which holds a read lock, a writer, and party 0's second read, and `many` that pile up as readers.
+fn pile(many: u64) -> Made {
+    let made = Made::default().resource(1, Kind::RwLock, 64, &[(0, Mode::Read, 1)]);
+    let made = made.waits(1, 1, ALL).waits(0, 1, Some(1));
+    (2..many).fold(made, |made, party| made.waits(party, 1, Some(1)))
+}
+
+/// How many arrows there are.
+fn arrows(made: &Made) -> usize {
+    let graph = Graph::of(&made.0);
+    graph.arrows(&graph.stuck()).len()
+}
+
+#[test]
+fn readers_that_pile_up_behind_a_deadlock_have_an_arrow_each() {
+    const MANY: u64 = 20_000;
+    let made = pile(MANY).has(&[&[0, 1]]);
+    assert_eq!(find(&made.0)[0].behind, MANY as usize - 2);
+    assert!(arrows(&made) <= 2 * MANY as usize, "{}", arrows(&made));
+}
+
+#[test]
+fn waiters_for_what_many_hold_have_an_arrow_each() {
+    const MANY: u64 = 20_000;
+    let holds: Vec<_> = (0..MANY).map(|party| (party, Mode::Permits, 1)).collect();
+    let made = Made::default().resource(1, Kind::Semaphore, MANY, &holds);
+    let made = (0..MANY).fold(made, |made, party| made.waits(party, 1, Some(1)));
+    assert_eq!(find(&made.0)[0].members.len(), MANY as usize);
+    assert!(arrows(&made) <= 2 * MANY as usize, "{}", arrows(&made));
+}
+
+#[test]
+fn a_chain_of_thousands_dissolves_from_its_end() {
+    const LONG: u64 = 20_000;
+    let link = |made: Made, party| made.mutex(party, party).waits(party - 1, party, Some(1));
+    let mut made = (2..LONG).fold(Made::default(), link);
+    assert!(stuck(&made.0).is_empty());
+    made.0.waits.reverse();
+    assert!(stuck(&made.0).is_empty());
 }

@@ -1,16 +1,21 @@
 //! Rows about deadlocks: the [graph's](crate::waits::deadlock) answer in words.
 
+use std::collections::{BTreeSet, HashMap, HashSet};
+
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Names, holders};
-use crate::waits::deadlock::{self, Assumption};
+use crate::waits::deadlock::{self, Assumption, Deadlock};
 use crate::waits::state::{Kind, Operation, State, Wait};
+
+/// How many of a deadlock's members are named in its summary, and of those that block one member.
+const MAX_NAMED: usize = 32;
 
 /// Parties that wait for each other.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub(in crate::waits) struct DeadlockRow {
-    /// The deadlock in one sentence.
+    /// The deadlock in one sentence; of very many members, the first 32.
     summary: String,
     /// Who is in it: each member waits for a later one, the last for an earlier one.
     members: Vec<Member>,
@@ -47,16 +52,18 @@ pub(in crate::waits) struct Member {
     resource_place: Option<String>,
     /// For how long it has waited.
     waited_ms: f64,
-    /// The members that keep it from going on.
+    /// The members that keep it from going on; of very many, 32 and then `others`.
     blocked_by: Vec<String>,
 }
 
 /// Every deadlock.
 pub(in crate::waits) fn deadlocks(state: &State) -> Vec<DeadlockRow> {
     let names = Names::of(state);
-    let rows = deadlock::find(state).into_iter().map(|deadlock| {
+    let found = deadlock::find(state);
+    let blockers = Blockers::of(state, &names, &found);
+    let rows = found.into_iter().enumerate().map(|(number, deadlock)| {
         let members: Vec<Member> =
-            deadlock.members.iter().filter_map(|key| member(state, &names, *key, &deadlock.members)).collect();
+            deadlock.members.iter().filter_map(|&key| blockers.member(&names, number, key)).collect();
         let stuck_ms = members.iter().map(|member| member.waited_ms).fold(f64::INFINITY, f64::min);
         DeadlockRow {
             summary: summary(&names, &deadlock.members, &members),
@@ -71,46 +78,99 @@ pub(in crate::waits) fn deadlocks(state: &State) -> Vec<DeadlockRow> {
     rows.collect()
 }
 
-fn member(state: &State, names: &Names<'_>, key: u64, members: &[u64]) -> Option<Member> {
-    // The wait that another member keeps from ending; a party may also wait behind the deadlock elsewhere.
-    let waits = || state.waits.iter().filter(|wait| wait.party == key && wait.is_confirmed);
-    let blockers = |wait: &Wait| -> Vec<u64> {
-        let Some(resource) = names.resource(wait.resource) else { return Vec::new() };
-        let mut keys: Vec<u64> = holders(resource).into_iter().map(|(key, _)| key).collect();
-        let ahead = state.waits.iter().take_while(|other| !std::ptr::eq(*other, wait));
-        let is_behind_queue = resource.kind == Kind::RwLock && wait.operation == Operation::Read;
-        keys.extend(ahead.filter(|other| is_behind_queue && other.resource == wait.resource).map(|other| other.party));
-        keys.retain(|key| members.contains(key));
-        keys.sort_unstable();
-        keys.dedup();
+/// Who keeps whom from going on, within each deadlock.
+struct Blockers<'a> {
+    /// The confirmed waits of the members, each with its place among all waits.
+    waits: HashMap<u64, Vec<(usize, &'a Wait)>>,
+    /// The members that hold a resource, by the deadlock's number and the resource's: their keys, ascending.
+    holders: HashMap<(usize, u64), Vec<u64>>,
+    /// The members that wait for it: where each begins to, and its key.
+    queues: HashMap<(usize, u64), Vec<(usize, u64)>>,
+}
+
+impl<'a> Blockers<'a> {
+    fn of(state: &'a State, names: &Names<'_>, found: &[Deadlock]) -> Self {
+        let members = found.iter().enumerate();
+        let numbers: HashMap<u64, usize> =
+            members.flat_map(|(number, deadlock)| deadlock.members.iter().map(move |&key| (key, number))).collect();
+        let mut blockers = Self { waits: HashMap::new(), holders: HashMap::new(), queues: HashMap::new() };
+        for (&number, resource) in &names.resources {
+            for (key, _) in holders(resource) {
+                if let Some(&deadlock) = numbers.get(&key) {
+                    blockers.holders.entry((deadlock, number)).or_default().push(key);
+                }
+            }
+        }
+        for keys in blockers.holders.values_mut() {
+            keys.sort_unstable();
+            keys.dedup();
+        }
+        let mut is_queued = HashSet::new();
+        for (place, wait) in state.waits.iter().enumerate() {
+            let Some(&deadlock) = numbers.get(&wait.party) else { continue };
+            if wait.is_confirmed {
+                blockers.waits.entry(wait.party).or_default().push((place, wait));
+            }
+            if let Some(resource) = wait.resource.filter(|&resource| is_queued.insert((resource, wait.party))) {
+                blockers.queues.entry((deadlock, resource)).or_default().push((place, wait.party));
+            }
+        }
+        blockers
+    }
+
+    fn member(&self, names: &Names<'_>, deadlock: usize, key: u64) -> Option<Member> {
+        let waits = self.waits.get(&key)?;
+        let blocked = waits.iter().map(|&(place, wait)| (wait, self.blockers(names, deadlock, place, wait)));
+        // The wait that another member keeps from ending; a party may also wait behind the deadlock elsewhere.
+        let (wait, blockers) =
+            blocked.clone().find(|(_, blockers)| !blockers.is_empty()).or_else(|| blocked.clone().next())?;
+        let party = names.party(key);
+        let mut blocked_by: Vec<String> = blockers.iter().take(MAX_NAMED).map(|&key| names.label(key)).collect();
+        if blockers.len() > MAX_NAMED {
+            blocked_by.push("others".to_owned());
+        }
+        Some(Member {
+            task: party.task,
+            thread: party.thread,
+            name: party.name,
+            place: party.place,
+            operation: wait.operation,
+            kind: wait.kind,
+            resource: wait.resource,
+            resource_place: names.resource(wait.resource).and_then(|resource| resource.place.clone()),
+            waited_ms: wait.waited_ms,
+            blocked_by,
+        })
+    }
+
+    /// The members that keep a wait from ending; of more than [`MAX_NAMED`], some of them.
+    fn blockers(&self, names: &Names<'_>, deadlock: usize, place: usize, wait: &Wait) -> BTreeSet<u64> {
+        let Some((number, resource)) = wait.resource.zip(names.resource(wait.resource)) else { return BTreeSet::new() };
+        let holders = self.holders.get(&(deadlock, number)).into_iter().flatten();
+        let mut keys: BTreeSet<u64> = holders.take(MAX_NAMED + 1).copied().collect();
+        if resource.kind == Kind::RwLock && wait.operation == Operation::Read {
+            let queue = self.queues.get(&(deadlock, number)).into_iter().flatten();
+            let ahead = queue.take_while(|(other, _)| *other < place).take(MAX_NAMED + 1);
+            keys.extend(ahead.map(|(_, key)| key));
+        }
         keys
-    };
-    let wait = waits().find(|wait| !blockers(wait).is_empty()).or_else(|| waits().next())?;
-    let party = names.party(key);
-    Some(Member {
-        task: party.task,
-        thread: party.thread,
-        name: party.name,
-        place: party.place,
-        operation: wait.operation,
-        kind: wait.kind,
-        resource: wait.resource,
-        resource_place: names.resource(wait.resource).and_then(|resource| resource.place.clone()),
-        waited_ms: wait.waited_ms,
-        blocked_by: blockers(wait).into_iter().map(|key| names.label(key)).collect(),
-    })
+    }
 }
 
 fn summary(names: &Names<'_>, keys: &[u64], members: &[Member]) -> String {
-    let parts: Vec<String> = keys
+    let mut parts: Vec<String> = keys
         .iter()
         .zip(members)
+        .take(MAX_NAMED)
         .map(|(key, member)| {
             let place = member.resource_place.as_deref().unwrap_or("an unknown place");
             let blocked_by = member.blocked_by.join(" and ");
             format!("{} waits for the {} of {place}, which {blocked_by} has", names.label(*key), member.kind)
         })
         .collect();
+    if members.len() > MAX_NAMED {
+        parts.push(format!("and so on: {} more", members.len() - MAX_NAMED));
+    }
     parts.join("; ")
 }
 
@@ -123,5 +183,62 @@ impl Assumption {
             }
             Self::ReceiverStays => "the channel's receiver is still with the task that received from it so far",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::waits::state::{Hold, Mode, Resource};
+
+    /// A holder of a read lock, whose second read is behind a writer and `many` other readers: all of them are members.
+    fn ring(many: u64) -> State {
+        let hold = Hold { party: 0, mode: Mode::Read, count: 1, held_ms: 1.0, may_move: false, is_confirmed: true };
+        let resource = Resource {
+            number: 1,
+            kind: Kind::RwLock,
+            place: None,
+            creator: None,
+            permits: Some(64),
+            is_known: true,
+            foreign_total: 0,
+            holds: vec![hold],
+            receiver: None,
+        };
+        let wait = |(party, wanted): (u64, Option<u64>)| Wait {
+            party,
+            operation: if wanted.is_none() { Operation::Write } else { Operation::Read },
+            kind: Kind::RwLock,
+            resource: Some(1),
+            wanted,
+            obtained: 0,
+            waited_ms: 1.0,
+            is_confirmed: true,
+        };
+        let readers = (2..many).chain([0]).map(|party| (party, Some(1)));
+        State {
+            waits: std::iter::once((1, None)).chain(readers).map(wait).collect(),
+            resources: vec![resource],
+            ..State::default()
+        }
+    }
+
+    #[test]
+    fn members_name_who_blocks_them() {
+        let rows = deadlocks(&ring(5));
+        let blocked_by =
+            |row: &DeadlockRow| row.members.iter().map(|member| member.blocked_by.len()).collect::<Vec<_>>();
+        // 0 waits for itself and all others, the writer for 0, and each reader for 0 and those ahead.
+        assert_eq!(rows.iter().map(blocked_by).collect::<Vec<_>>(), [[5, 1, 2, 3, 4]]);
+    }
+
+    #[test]
+    fn a_deadlock_of_thousands_has_rows_of_a_size_that_can_be_read() {
+        const MANY: u64 = 4_000;
+        let row = deadlocks(&ring(MANY)).remove(0);
+        assert_eq!(row.member_count, MANY);
+        let longest = row.members.iter().map(|member| member.blocked_by.len()).max();
+        assert!(longest <= Some(MAX_NAMED + 1), "{longest:?}");
+        assert!(row.summary.len() < 200_000, "{}", row.summary.len());
     }
 }
