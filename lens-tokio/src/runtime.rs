@@ -21,6 +21,7 @@ use lens_core::{About, Check, Functions, Metrics, Reading, Skill, Source, Store,
 use crate::flavour::metrics;
 
 pub use canary::CANARY_INTERVAL;
+pub(crate) use canary::Canary;
 pub use monitors::{MAX_TASK_MONITORS, TaskMonitors};
 pub use progress::{NO_PROGRESS_AFTER, WorkerState};
 pub use record::{MAX_RUNTIME_SERIES, MAX_WORKER_SERIES};

@@ -4,6 +4,8 @@
 
 #[path = "runtime/ask.rs"]
 mod ask;
+#[path = "runtime/checks.rs"]
+mod checks;
 #[path = "runtime/counts.rs"]
 mod counts;
 #[path = "runtime/progress.rs"]

@@ -7,6 +7,8 @@ mod ask;
 #[path = "stalls/block.rs"]
 #[expect(dead_code, reason = "the other flavour's tests block in more ways")]
 mod block;
+#[path = "stalls/undriven.rs"]
+mod undriven;
 
 use std::time::{Duration, Instant};
 

@@ -7,6 +7,8 @@
 mod ask;
 #[path = "stalls/block.rs"]
 mod block;
+#[path = "stalls/undriven.rs"]
+mod undriven;
 
 use std::fs::{File, OpenOptions};
 use std::future::Future;

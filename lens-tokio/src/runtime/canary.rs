@@ -19,8 +19,8 @@ use super::counts::nanos;
 pub const CANARY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Lens's end of a canary task.
-#[derive(Debug)]
-pub(super) struct Canary(Arc<Beats>);
+#[derive(Clone, Debug)]
+pub(crate) struct Canary(Arc<Beats>);
 
 /// What a canary had to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,6 +109,12 @@ impl Canary {
     /// Whether its runtime has shut down.
     pub(super) fn is_over(&self) -> bool {
         self.0.is_over.load(Ordering::Acquire)
+    }
+
+    /// How many of the tasks in the global queue of a `current_thread` runtime are the service's: the canary is woken by a
+    /// thread of lens's, so it is put there, and polled as soon as it is taken out.
+    pub(crate) fn left_out_of(&self, global_queue_depth: usize) -> usize {
+        global_queue_depth.saturating_sub(usize::from(self.read().waiting_ns.is_some()))
     }
 
     pub(super) fn read(&self) -> CanaryReading {

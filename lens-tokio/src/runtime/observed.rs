@@ -150,14 +150,17 @@ impl Observed {
     /// The service's tasks in the global queue, as far as it is known whether the canary waits there too.
     pub(super) fn global_queue_depth(&self) -> usize {
         let depth = self.metrics.global_queue_depth();
-        // A thread of lens's woke it, so it was put there. A `current_thread` runtime polls what it takes out; a worker may
-        // take out several and keep them, but hardly one that has published nothing since.
-        let nobody_took_it = || {
-            let is_stuck = |worker: &Progress| !worker.is_parked() && worker.since_ns <= self.asked_ns;
-            self.identity.flavor == Flavor::CurrentThread || self.workers.iter().all(is_stuck)
-        };
-        let is_canary_in = self.canary.read().waiting_ns.is_some() && nobody_took_it();
-        depth.saturating_sub(usize::from(is_canary_in))
+        // A worker may take out several tasks and keep them, but hardly one that has published nothing since.
+        let is_stuck = |worker: &Progress| !worker.is_parked() && worker.since_ns <= self.asked_ns;
+        let is_canary_in = self.identity.flavor == Flavor::CurrentThread || self.workers.iter().all(is_stuck);
+        if is_canary_in { self.canary.left_out_of(depth) } else { depth }
+    }
+
+    /// Whether it makes no progress and no task of the service waits for that: the thread of a `current_thread` runtime may
+    /// then be elsewhere, for good.
+    pub(super) fn is_left_alone(&self, now_ns: u64) -> bool {
+        let is_idle = self.count(WorkerState::NoProgress, now_ns) > 0 && self.global_queue_depth() == 0;
+        self.identity.flavor == Flavor::CurrentThread && is_idle
     }
 
     pub(super) fn unstable(&self) -> Reading<RuntimeCounts> {
@@ -177,8 +180,13 @@ impl Observed {
         metrics::has_poll_times(&self.metrics)
     }
 
-    pub(super) fn canary(&self) -> CanaryReading {
+    /// What its canary says.
+    pub(super) fn canary_reading(&self) -> CanaryReading {
         self.canary.read()
+    }
+
+    pub(super) fn canary(&self) -> &Canary {
+        &self.canary
     }
 
     /// A worker's busy ratio over `last`.

@@ -42,7 +42,8 @@ static NO_PROGRESS: Metric = Metric::gauge(
 static SCHEDULE_DELAY: Metric = Metric::gauge(
     "schedule_delay_ms",
     Unit::Milliseconds,
-    "How long a task that was woken waited for its poll, the longest of the runtimes; while it waits, how long by now.",
+    "How long a task that was woken waited for its poll, the longest of the runtimes; while it waits, how long by now. \
+     Runtimes of one thread that make no progress are left out while no task of the service waits for them.",
 )
 .bad_when_up();
 static PARKS: Metric = Metric::counter("park_count_total", Unit::Count, "Times that a worker parked.");
@@ -72,7 +73,10 @@ pub(super) fn record(inner: &Inner, now_ns: u64, out: &mut Metrics) {
     out.record(&ALIVE_TASKS, sum(Observed::num_alive_tasks));
     out.record(&GLOBAL_QUEUE, sum(Observed::global_queue_depth));
     out.record(&NO_PROGRESS, observed.iter().map(|runtime| stuck(runtime, now_ns)).sum::<usize>());
-    out.record_reading(&SCHEDULE_DELAY, observed.iter().filter_map(delay).reduce(f64::max).ok_or_else(nothing));
+    out.record_reading(
+        &SCHEDULE_DELAY,
+        observed.iter().filter_map(|runtime| delay(runtime, now_ns)).reduce(f64::max).ok_or_else(nothing),
+    );
     out.record(&PARKS, observed.iter().map(Observed::park_count).sum::<u64>());
     load(observed, now_ns, out);
     unstable(observed, out);
@@ -81,7 +85,7 @@ pub(super) fn record(inner: &Inner, now_ns: u64, out: &mut Metrics) {
         out.record_for(&ALIVE_TASKS, label, runtime.num_alive_tasks());
         out.record_for(&GLOBAL_QUEUE, label, runtime.global_queue_depth());
         out.record_for(&NO_PROGRESS, label, stuck(runtime, now_ns));
-        if let Some(delay) = delay(runtime) {
+        if let Some(delay) = delay(runtime, now_ns) {
             out.record_for(&SCHEDULE_DELAY, label, delay);
         }
         if let Some(mean) = mean((0..runtime.num_workers()).filter_map(|worker| busy(runtime, worker, now_ns))) {
@@ -125,8 +129,11 @@ fn stuck(runtime: &Observed, now_ns: u64) -> usize {
     runtime.count(WorkerState::NoProgress, now_ns)
 }
 
-fn delay(runtime: &Observed) -> Option<f64> {
-    let (delay, _) = runtime.canary().delay_ns()?;
+fn delay(runtime: &Observed, now_ns: u64) -> Option<f64> {
+    if runtime.is_left_alone(now_ns) {
+        return None;
+    }
+    let (delay, _) = runtime.canary_reading().delay_ns()?;
     Some(lens_core::time::millis(Duration::from_nanos(delay)))
 }
 

@@ -155,6 +155,7 @@ impl Runtimes {
             label: Some(observed.identity.label.clone()),
             is_multi_thread: observed.identity.flavor == Flavor::MultiThread,
             metrics: observed.metrics().clone(),
+            canary: Some(observed.canary().clone()),
         });
         watched.collect()
     }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use lens_core::{Error, Reading, Store, Unavailable};
 use tokio::runtime::{Handle, RuntimeFlavor, RuntimeMetrics};
 
-use crate::runtime::Runtimes;
+use crate::runtime::{Canary, Runtimes};
 use crate::stack::Symbolizer;
 
 use super::log::Log;
@@ -43,6 +43,17 @@ pub struct WatchedRuntime {
     pub(crate) label: Option<String>,
     pub(crate) is_multi_thread: bool,
     pub(crate) metrics: RuntimeMetrics,
+    /// Lens's own task in it.
+    pub(crate) canary: Option<Canary>,
+}
+
+impl WatchedRuntime {
+    /// Whether somebody is sure to drive it, or should: a runtime of one thread is driven by whoever calls `block_on`. That
+    /// nobody does is no stall; that nobody does while tasks of the service wait in its queue is.
+    pub(super) fn is_driven(&self) -> bool {
+        let depth = self.metrics.global_queue_depth();
+        self.is_multi_thread || self.canary.as_ref().map_or(depth, |canary| canary.left_out_of(depth)) > 0
+    }
 }
 
 impl From<&Handle> for WatchedRuntime {
@@ -52,6 +63,7 @@ impl From<&Handle> for WatchedRuntime {
             label: handle.name().map(str::to_owned),
             is_multi_thread: handle.runtime_flavor() == RuntimeFlavor::MultiThread,
             metrics: handle.metrics(),
+            canary: None,
         }
     }
 }

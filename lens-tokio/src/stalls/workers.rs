@@ -64,9 +64,7 @@ impl Workers {
         let mut next = TICK;
         for runtime in runtimes {
             let metrics = &runtime.metrics;
-            // A runtime of one thread is driven by whoever calls `block_on`. That nobody does is no stall; that nobody
-            // does while tasks wait in its queue is.
-            let is_driven = runtime.is_multi_thread || metrics.global_queue_depth() > 0;
+            let is_driven = runtime.is_driven();
             for index in 0..metrics.num_workers() {
                 let slot = slot_of(runtime.id, index);
                 let counters = Counters {
