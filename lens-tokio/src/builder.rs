@@ -171,7 +171,9 @@ impl Builder {
     ///
     /// A driver or another resource of the operating system cannot be had.
     pub fn build(&mut self) -> io::Result<Runtime> {
-        self.inner.build()
+        let runtime = self.inner.build()?;
+        BUILDERS.saw(self.number, runtime.handle());
+        Ok(runtime)
     }
 
     /// Builds a runtime that stays in this thread, so that its tasks need not be `Send`.
@@ -184,7 +186,9 @@ impl Builder {
     ///
     /// A driver or another resource of the operating system cannot be had.
     pub fn build_local(&mut self, options: LocalOptions) -> io::Result<LocalRuntime> {
-        self.inner.build_local(options)
+        let runtime = self.inner.build_local(options)?;
+        BUILDERS.saw(self.number, runtime.handle());
+        Ok(runtime)
     }
 
     pub(crate) fn install(&mut self) -> &mut Self {

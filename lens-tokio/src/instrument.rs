@@ -85,12 +85,13 @@ pub(crate) fn install(builder: &mut tokio::runtime::Builder, number: BuilderNumb
     });
     let hook = own.thread_unpark.clone();
     builder.on_thread_unpark(move || {
-        let knows_its_runtime = with_slot(|slot| {
+        let is_known = with_slot(|slot| {
             slot.thread().unpark(worker());
-            slot.thread().runtime().is_some()
+            slot.thread().is_of(number.0)
         });
-        // The thread that calls `block_on` of a current-thread runtime is not started by tokio.
-        if !knows_its_runtime {
+        // The thread that calls `block_on` of a current-thread runtime is not started by tokio, and may drive another one
+        // next.
+        if !is_known {
             belong(number);
         }
         call(hook.as_ref());
@@ -111,8 +112,8 @@ fn worker() -> Option<u32> {
 /// Notes which runtime the calling thread belongs to.
 fn belong(number: BuilderNumber) {
     let Ok(runtime) = Handle::try_current() else { return };
-    BUILDERS.saw(number, runtime.name());
-    with_slot(|slot| slot.thread().belongs_to(number_of(&runtime.id())));
+    BUILDERS.saw(number, &runtime);
+    with_slot(|slot| slot.thread().belongs_to(number_of(&runtime.id()), number.0));
 }
 
 /// The one number that an id hashes: what tokio's ids show of it is only text.

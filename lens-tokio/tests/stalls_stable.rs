@@ -72,6 +72,24 @@ fn a_sleep_on_a_plain_runtime_is_no_progress_with_the_one_stack_that_is_in_a_pol
 }
 
 #[test]
+fn a_thread_that_drives_two_runtimes_in_turn_is_known_in_the_one_that_it_drives() {
+    let build = |name: &str| lens_tokio::Builder::new_current_thread().name(name).enable_all().build().unwrap();
+    let (one, other) = (build("one"), build("other"));
+    let watched = Watched::over(&[one.handle(), other.handle()]);
+    for runtime in [&one, &other] {
+        runtime.block_on(async { tokio::time::sleep(Duration::from_millis(20)).await });
+    }
+    // Something must wait for it: that nobody drives a runtime without work is no stall.
+    let waiting = other.spawn(async {});
+    other.block_on(async { block::sleeps() });
+    let row = watched.ended(is_runtimes("other")).remove(0);
+    check(&row);
+    assert_eq!(row["waits_in"], "clock_nanosleep");
+    assert_eq!(frame(&row, "sleeps"), block::place("sleeps"));
+    drop(waiting);
+}
+
+#[test]
 fn an_idle_and_a_busy_healthy_runtime_make_progress() {
     const BUSY: Duration = Duration::from_millis(1500);
     let runtime =

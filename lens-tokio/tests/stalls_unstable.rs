@@ -205,6 +205,59 @@ fn a_stall_inside_of_block_in_place_is_the_inner_tasks() {
     assert!(frame(&watched.ended(is_at("spawn_place", &place))[0], "sleeps").ends_with(&block::place("sleeps")));
 }
 
+/// The system's id of the calling thread.
+fn thread_id() -> u32 {
+    rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs()
+}
+
+#[test]
+fn a_worker_that_was_handed_over_is_stalled_once_and_in_its_new_thread() {
+    let runtime = Builder::new_multi_thread().name("handed over").worker_threads(1).enable_all().build().unwrap();
+    let watched = Watched::over(&[runtime.handle()]);
+    let (first_place, second_place) = (line(3), line(11));
+    let (old, new) = runtime.block_on(async {
+        let task = tokio::spawn(async {
+            let queued = tokio::spawn(async { (block::sleeps(), thread_id()).1 });
+            tokio::task::block_in_place(|| std::thread::sleep(LONG / 2));
+            // The worker's new thread polls the task before it has ever parked, and this one goes back to the pool.
+            (thread_id(), queued)
+        });
+        let (old, queued) = task.await.unwrap();
+        (old, queued.await.unwrap())
+    });
+    let again = runtime.block_on(runtime.spawn(async { (block::sleeps(), thread_id()).1 })).unwrap();
+    assert_ne!(old, new);
+    let mut rows = watched.ended(is_at("spawn_place", &second_place));
+    rows.extend(watched.ended(is_at("spawn_place", &first_place)));
+    let told = |row: &Value| (row["kind"].clone(), row["worker"].clone(), row["thread_id"].clone());
+    let expected = |thread: u32| (json!("poll"), json!(0), json!(thread));
+    assert_eq!(rows.iter().map(told).collect::<Vec<_>>(), [expected(again), expected(new)], "{rows:#?}");
+    // What the watchdog finds out last has ended by the next look.
+    let rows =
+        until(|| watched.ask("now", &json!({})).is_empty().then(|| watched.ask("recent", &json!({"limit": 1000}))));
+    let of_it: Vec<_> = rows.iter().filter(|row| row["runtime"] == "handed over").map(told).collect();
+    assert_eq!(of_it, [expected(again), expected(new)], "{rows:#?}");
+}
+
+#[test]
+fn a_thread_that_drives_two_runtimes_in_turn_stalls_the_one_that_it_drives() {
+    let one = Builder::new_current_thread().name("one").enable_all().build().unwrap();
+    let other = Builder::new_current_thread().name("other").enable_all().build().unwrap();
+    let watched = Watched::over(&[one.handle(), other.handle()]);
+    let place = line(2);
+    let stall = |runtime: &Runtime| {
+        runtime.block_on(async { tokio::spawn(async { block::sleeps() }).await.unwrap() });
+    };
+    for runtime in [&one, &other, &one, &one, &other] {
+        runtime.block_on(async { tokio::time::sleep(Duration::from_millis(1)).await });
+        stall(runtime);
+    }
+    stall(&one);
+    let rows = until(|| Some(watched.ended(is_at("spawn_place", &place))).filter(|rows| rows.len() == 6));
+    let told: Vec<_> = rows.iter().map(|row| (row["runtime"].as_str().unwrap(), row["worker"].as_u64())).collect();
+    assert_eq!(told, ["one", "other", "one", "one", "other", "one"].map(|name| (name, Some(0))));
+}
+
 #[test]
 fn stalls_are_grouped_by_spawn_place_and_by_stack() {
     let runtime = workers(2);

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use lens_core::Timestamp;
 
-use crate::instrument::TABLE;
+use crate::instrument::{BUILDERS, TABLE};
 use crate::stack::{Scheduled, is_waiting, scheduled};
+use crate::table::entry::Row;
 use crate::table::slot::{Running, Slot};
 use crate::tasks::place::place;
 use crate::threads;
@@ -16,7 +17,8 @@ use super::log::{Stall, Taken};
 use super::looker::Taking;
 use super::rows::StallKind;
 use super::watchdog::{Context, WatchedRuntime};
-use super::{ALERT_TICK, TICK, workers};
+use super::workers::worker_of;
+use super::{ALERT_TICK, TICK};
 
 /// Everything that threads poll, as of the last look.
 #[derive(Debug, Default)]
@@ -136,22 +138,21 @@ impl Poll {
             return look_in(young);
         }
         let missing = self.patience.missing(self.tid, context.threshold, context.now);
+        let left = missing.max(young);
+        if self.stall.is_none() && !left.is_zero() {
+            return look_in(left);
+        }
+        let at = Place::of(slot, &self.running, runtimes);
         if self.stall.is_none() {
-            let left = missing.max(young);
-            if !left.is_zero() {
-                return look_in(left);
-            }
-            let kind = self.kind(slot, runtimes);
             let site = self.running.site.and_then(|site| TABLE.sites.get(site));
-            let runtime = runtime_of(slot, runtimes);
             let id = context.log().open(Stall {
                 id: 0,
-                kind,
+                kind: at.kind,
                 task: Some(self.running.task),
                 spawn_place: site.map(|site| place(site.place)),
                 is_first_poll: is_first(self.running.task),
-                runtime: runtime.and_then(|runtime| runtime.label.clone()),
-                worker: slot.thread().worker(),
+                runtime: at.runtime.and_then(|runtime| runtime.label.clone()),
+                worker: at.worker,
                 tid: self.tid,
                 thread: self.tid.and_then(threads::name),
                 started_at: self.first_seen_at,
@@ -162,7 +163,6 @@ impl Poll {
             });
             self.stall = Some((id, self.tid.map(Taking::new)));
         }
-        let kind = self.kind(slot, runtimes);
         let Some((id, taking)) = &mut self.stall else { return TICK };
         let taken = taking.as_mut().and_then(|taking| context.looker.take(taking));
         if taken.is_some() {
@@ -171,30 +171,14 @@ impl Poll {
         let next = if taking.is_some() { ALERT_TICK } else { TICK };
         let mut log = context.log();
         let Some(stall) = log.get(*id) else { return next };
-        stall.kind = kind;
+        stall.kind = at.kind;
+        stall.worker = at.worker;
         stall.duration = age;
         stall.cpu_wait = self.patience.cpu_wait;
         if let Some(taken) = taken {
             stall.stack = taken;
         }
         next
-    }
-
-    fn kind(&self, slot: &Slot, runtimes: &[WatchedRuntime]) -> StallKind {
-        if self.is_in_place(slot, runtimes) { StallKind::BlockInPlace } else { StallKind::Poll }
-    }
-
-    /// Whether the thread has handed its worker over (`block_in_place`): no worker of its runtime is this thread. Polls
-    /// inside of that belong to another runtime, and stall it.
-    fn is_in_place(&self, slot: &Slot, runtimes: &[WatchedRuntime]) -> bool {
-        let (Some(runtime), Some(thread), 1) = (
-            runtime_of(slot, runtimes).filter(|runtime| runtime.is_multi_thread),
-            slot.thread().std_id(),
-            self.running.depth,
-        ) else {
-            return false;
-        };
-        workers::threads(&runtime.metrics).is_ok_and(|workers| !workers.contains(&thread))
     }
 
     fn end(self, context: &mut Context<'_>) {
@@ -216,13 +200,58 @@ impl Poll {
     }
 }
 
-fn runtime_of<'a>(slot: &Slot, runtimes: &'a [WatchedRuntime]) -> Option<&'a WatchedRuntime> {
-    let id = slot.thread().runtime()?;
-    runtimes.iter().find(|runtime| runtime.id == id)
+/// Where a thread is that polls a task.
+struct Place<'a> {
+    kind: StallKind,
+    runtime: Option<&'a WatchedRuntime>,
+    worker: Option<u32>,
+}
+
+impl<'a> Place<'a> {
+    fn of(slot: &Slot, running: &Running, runtimes: &'a [WatchedRuntime]) -> Self {
+        let runtime = runtime_of(slot, running, runtimes);
+        let thread = slot.thread().std_id();
+        let told = runtime.zip(thread).and_then(|(runtime, thread)| worker_of(&runtime.metrics, thread).ok());
+        let worker = match told {
+            Some(worker) => worker.and_then(|worker| u32::try_from(worker).ok()),
+            None => slot.thread().worker(),
+        };
+        // A thread that is no worker of its runtime has handed its worker over (`block_in_place`). Polls inside of that
+        // belong to another runtime, and stall it.
+        let is_handed_over = told == Some(None) && running.depth == 1;
+        let is_in_place = is_handed_over && runtime.is_some_and(|runtime| runtime.is_multi_thread);
+        let kind = if is_in_place { StallKind::BlockInPlace } else { StallKind::Poll };
+        Self { kind, runtime, worker }
+    }
+}
+
+/// The runtime of the task that a thread polls: that of its builder, the one that the thread is a worker of, or what the
+/// thread's hooks remember, which may have driven another one since.
+fn runtime_of<'a>(slot: &Slot, running: &Running, runtimes: &'a [WatchedRuntime]) -> Option<&'a WatchedRuntime> {
+    let of = |id: u64| runtimes.iter().find(|runtime| runtime.id == id);
+    let builder = row_of(running.task).map(|row| row.origin.builder());
+    if let Some(id) = builder.and_then(|builder| BUILDERS.runtime(builder)) {
+        return of(id);
+    }
+    let thread = slot.thread().std_id();
+    let is_worker = |runtime: &&WatchedRuntime| {
+        thread.is_some_and(|thread| worker_of(&runtime.metrics, thread).is_ok_and(|worker| worker.is_some()))
+    };
+    let mut driven = runtimes.iter().filter(is_worker);
+    match (driven.next(), driven.next()) {
+        (None, _) => of(slot.thread().runtime()?),
+        (only, None) => only,
+        // It drove several in turn.
+        (Some(_), Some(_)) => None,
+    }
+}
+
+/// What the table has of a task that has not ended.
+fn row_of(task: u64) -> Option<Row> {
+    TABLE.pages().find(task)?.read().filter(|row| row.id == task)
 }
 
 /// Whether the task is in its first poll; not known if it has ended meanwhile.
 fn is_first(task: u64) -> Option<bool> {
-    let row = TABLE.pages().find(task)?.read()?;
-    (row.id == task).then_some(row.polls <= 1)
+    Some(row_of(task)?.polls <= 1)
 }

@@ -13,7 +13,7 @@ use tokio::runtime::RuntimeMetrics;
 
 use crate::flavour::threads::worker_thread;
 use crate::instrument::{TABLE, number_of};
-use crate::table::slot::Slot;
+use crate::table::slot::{Slot, Thread};
 
 use super::log::{Stall, Taken};
 use super::looker::Taking;
@@ -48,14 +48,19 @@ struct Counters {
     polls: u64,
 }
 
-/// The numbers of the threads that are the workers of a runtime.
+/// Which worker of a runtime a thread is, by the thread's number. The worker of a runtime of one thread is the thread that
+/// drove it last.
 ///
 /// # Errors
 ///
 /// tokio tells only with `--cfg tokio_unstable`.
-pub(super) fn threads(metrics: &RuntimeMetrics) -> Reading<Vec<u64>> {
-    let threads = (0..metrics.num_workers()).map(|worker| worker_thread(metrics, worker));
-    Ok(threads.collect::<Reading<Vec<_>>>()?.into_iter().flatten().map(|thread| number_of(&thread)).collect())
+pub(super) fn worker_of(metrics: &RuntimeMetrics, thread: u64) -> Reading<Option<usize>> {
+    for worker in 0..metrics.num_workers() {
+        if worker_thread(metrics, worker)?.is_some_and(|is| number_of(&is) == thread) {
+            return Ok(Some(worker));
+        }
+    }
+    Ok(None)
 }
 
 impl Workers {
@@ -66,7 +71,7 @@ impl Workers {
             let metrics = &runtime.metrics;
             let is_driven = runtime.is_driven();
             for index in 0..metrics.num_workers() {
-                let slot = slot_of(runtime.id, index);
+                let slot = slot_of(runtime, index);
                 let counters = Counters {
                     parks_and_unparks: metrics.worker_park_unpark_count(index),
                     busy: metrics.worker_total_busy_duration(index),
@@ -190,16 +195,17 @@ impl Worker {
     }
 }
 
-/// The slot of the thread that is this worker, where thread hooks tell.
-fn slot_of(runtime: u64, index: usize) -> Option<&'static Slot> {
-    let is_worker = |slot: &&Slot| {
-        let thread = slot.thread();
-        thread.is_alive()
-            && thread.runtime() == Some(runtime)
-            && thread.worker().and_then(|worker| usize::try_from(worker).ok()) == Some(index)
-    };
+/// The slot of the thread that is this worker: as tokio tells, or else as its hooks remember.
+fn slot_of(runtime: &WatchedRuntime, index: usize) -> Option<&'static Slot> {
+    let mut alive = TABLE.slots.iter().filter(|slot| slot.thread().is_alive());
+    if let Ok(thread) = worker_thread(&runtime.metrics, index) {
+        let number = number_of(&thread?);
+        return alive.find(|slot| slot.thread().std_id() == Some(number));
+    }
+    let worker = u32::try_from(index).ok();
+    let is_worker = |thread: &Thread| thread.runtime() == Some(runtime.id) && thread.worker() == worker;
     // A thread that handed its worker over keeps its number until it parks again, so there may be two.
-    let mut found = TABLE.slots.iter().filter(is_worker);
+    let mut found = alive.filter(|slot| is_worker(slot.thread()));
     let first = found.next()?;
     found.next().is_none().then_some(first)
 }

@@ -163,6 +163,8 @@ pub(crate) struct Thread {
     std_id: AtomicU64,
     /// The runtime that the thread belongs to, plus one; 0 for none.
     runtime: AtomicU64,
+    /// The number of that runtime's builder, plus one; 0 for none.
+    builder: AtomicU32,
     /// The worker of that runtime that the thread was last, plus one; 0 for none.
     worker: AtomicU32,
     /// 1 while the worker is parked.
@@ -215,6 +217,7 @@ impl Slot {
                     os_id: AtomicU32::new(0),
                     std_id: AtomicU64::new(0),
                     runtime: AtomicU64::new(0),
+                    builder: AtomicU32::new(0),
                     worker: AtomicU32::new(0),
                     parked: AtomicU32::new(0),
                 },
@@ -410,6 +413,7 @@ impl Slot {
             self.thread.os_id.store(os_id, Ordering::Relaxed);
             self.thread.std_id.store(0, Ordering::Relaxed);
             self.thread.runtime.store(0, Ordering::Relaxed);
+            self.thread.builder.store(0, Ordering::Relaxed);
             self.thread.worker.store(0, Ordering::Relaxed);
             self.thread.parked.store(0, Ordering::Relaxed);
         }
@@ -464,8 +468,14 @@ impl Thread {
         self.parked.load(Ordering::Relaxed) == 1
     }
 
-    pub(crate) fn belongs_to(&self, runtime: u64) {
+    /// Whether the runtime that the thread belongs to is of this builder.
+    pub(crate) fn is_of(&self, builder: u8) -> bool {
+        self.builder.load(Ordering::Relaxed) == u32::from(builder) + 1
+    }
+
+    pub(crate) fn belongs_to(&self, runtime: u64, builder: u8) {
         self.runtime.store(runtime.wrapping_add(1), Ordering::Relaxed);
+        self.builder.store(u32::from(builder) + 1, Ordering::Relaxed);
     }
 
     pub(crate) fn park(&self, worker: Option<u32>) {
