@@ -6,6 +6,7 @@ mod blocking;
 mod functions;
 mod log;
 mod looker;
+mod patience;
 mod polls;
 mod rows;
 mod watchdog;

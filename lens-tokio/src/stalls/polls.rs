@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use lens_core::Timestamp;
 
 use crate::instrument::{BUILDERS, TABLE};
-use crate::stack::{Scheduled, is_waiting, scheduled};
 use crate::table::entry::Row;
 use crate::table::slot::{Running, Slot};
 use crate::tasks::place::place;
@@ -15,6 +14,7 @@ use crate::threads;
 
 use super::log::{Stall, Taken};
 use super::looker::Taking;
+use super::patience::Patience;
 use super::rows::StallKind;
 use super::watchdog::{Context, WatchedRuntime};
 use super::workers::worker_of;
@@ -44,46 +44,6 @@ impl Poll {
     fn is(&self, running: &Running) -> bool {
         (self.running.task, self.running.started_ms, self.running.depth)
             == (running.task, running.started_ms, running.depth)
-    }
-}
-
-/// Tells a thread that is slow from one that gets no processor.
-#[derive(Debug, Default)]
-pub(super) struct Patience {
-    since: Option<(Instant, Option<Scheduled>)>,
-    pub(super) is_starved: bool,
-    pub(super) cpu_wait: Option<Duration>,
-}
-
-impl Patience {
-    fn is_asked(&self) -> bool {
-        self.since.is_some()
-    }
-
-    /// How much longer the thread has to have the chance to move on, for it to have had `long`, up to a tick, since this was
-    /// first asked; nothing if it had.
-    pub(super) fn missing(&mut self, tid: Option<u32>, long: Duration, now: Instant) -> Duration {
-        let enough = long.saturating_sub(TICK);
-        let read = || tid.and_then(|tid| scheduled(tid).ok());
-        let Some((since, before)) = self.since else {
-            self.since = Some((now, read()));
-            return enough;
-        };
-        let mut had = now.saturating_duration_since(since);
-        // What is not known is not held against the system.
-        if let (Some(tid), Some(before), Some(after)) = (tid, before, read()) {
-            let waited = Duration::from_nanos(after.waited_ns.saturating_sub(before.waited_ns));
-            self.cpu_wait = Some(waited);
-            had = match is_waiting(tid) {
-                Ok(true) => had.saturating_sub(waited),
-                // It runs or waits for a processor, and the kernel adds up a wait when it ends.
-                Ok(false) => Duration::from_nanos(after.ran_ns.saturating_sub(before.ran_ns)),
-                Err(_) => had,
-            };
-        }
-        let missing = enough.saturating_sub(had);
-        self.is_starved = !missing.is_zero();
-        missing
     }
 }
 
@@ -190,8 +150,8 @@ impl Poll {
                 }
                 log.close(id, context.now);
             }
-            None if self.patience.is_starved
-                && context.now.saturating_duration_since(self.first_seen) >= context.threshold =>
+            None if context.now.saturating_duration_since(self.first_seen) >= context.threshold
+                && self.patience.was_starved() =>
             {
                 context.log().starved_total += 1;
             }

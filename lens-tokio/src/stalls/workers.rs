@@ -17,7 +17,8 @@ use crate::table::slot::{Slot, Thread};
 
 use super::log::{Stall, Taken};
 use super::looker::Taking;
-use super::polls::{Patience, look_in};
+use super::patience::Patience;
+use super::polls::look_in;
 use super::rows::StallKind;
 use super::watchdog::{Context, WatchedRuntime};
 use super::{ALERT_TICK, NO_PROGRESS, TICK};
@@ -185,8 +186,8 @@ impl Worker {
                 }
                 log.close(id, context.now);
             }
-            None if self.patience.is_starved
-                && context.now.saturating_duration_since(self.since) >= context.threshold =>
+            None if context.now.saturating_duration_since(self.since) >= context.threshold
+                && self.patience.was_starved() =>
             {
                 context.log().starved_total += 1;
             }
