@@ -77,7 +77,7 @@ pub(crate) fn examine<S: Skill>(
     about: About,
     state: &S::State,
     metric: &'static Metric,
-    values: impl IntoIterator<Item = (u64, f64)>,
+    values: impl IntoIterator<Item = (u32, u32)>,
     started_at: Timestamp,
 ) -> Report {
     let skill = about.name.to_string();
@@ -94,7 +94,7 @@ pub(crate) fn examine<S: Skill>(
     for (second, value) in values {
         let mut metrics = Metrics::default();
         metrics.record(metric, value);
-        end = Duration::from_secs(second);
+        end = Duration::from_secs(second.into());
         recorder.record(&skill, start + end, &metrics);
     }
     file["history"] = serde_json::to_value(recorder.until(start + end).save()).unwrap();

@@ -294,7 +294,7 @@ fn burst(started_at: Timestamp) -> LogsState {
 }
 
 fn bursts(state: &LogsState, started_at: Timestamp) -> Vec<lens_core::Finding> {
-    let errors = (0..=10).map(|second| (second, second as f64 * 2.0));
+    let errors = (0..=10).map(|second| (second, 2 * second));
     let report = examine::<LogsSkill>(LogsSkill::about(), state, &ERRORS, errors, started_at);
     assert_eq!(report.defects, []);
     report.findings().filter(|finding| finding.cause == Cause::ErrorBurst).cloned().collect()

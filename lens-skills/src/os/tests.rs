@@ -463,7 +463,7 @@ fn a_leak_is_told_with_its_time_where_descriptors_are_counted_rarely() {
     static FD_COUNT: Metric = Metric::gauge("fd_count", Unit::Count, "Open file descriptors of this process.");
     // Counted every other second, over midnight.
     let started_at = Timestamp::from_unix_millis(1_767_225_600_123).minus(Duration::from_secs(20));
-    let counts = (0..=15).map(|step| (2 * step, (100 + 20 * step) as f64));
+    let counts = (0..=15).map(|step| (2 * step, 100 + 20 * step));
     let report = examine::<OsSkill>(OsSkill::new().about(), &state(), &FD_COUNT, counts, started_at);
     assert_eq!(report.defects, []);
     let found: Vec<_> = report.findings().filter(|finding| finding.cause == Cause::FdLeak).collect();

@@ -37,7 +37,7 @@ fn loops(mut recent: Vec<Panic>, counts: &[(&str, u64)], started_at: Timestamp) 
     };
     let places = counts.iter().map(place).collect();
     let state = PanicsState { recent, places, ..PanicsState::default() };
-    let totals = (0..=100).map(|second| (second, second as f64));
+    let totals = (0..=100).map(|second| (second, second));
     let report = examine::<PanicsSkill>(PanicsSkill::about(), &state, &TOTAL, totals, started_at);
     assert_eq!(report.defects, []);
     report.findings().filter(|finding| finding.cause == Cause::PanicLoop).cloned().collect()

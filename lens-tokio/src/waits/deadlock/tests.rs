@@ -198,18 +198,18 @@ fn arrows(made: &Made) -> usize {
 
 #[test]
 fn readers_that_pile_up_behind_a_deadlock_have_an_arrow_each() {
-    const MANY: u64 = 20_000;
-    let made = pile(MANY).has(&[&[0, 1]]);
+    const MANY: u32 = 20_000;
+    let made = pile(MANY.into()).has(&[&[0, 1]]);
     assert_eq!(find(&made.0)[0].behind, MANY as usize - 2);
     assert!(arrows(&made) <= 2 * MANY as usize, "{}", arrows(&made));
 }
 
 #[test]
 fn waiters_for_what_many_hold_have_an_arrow_each() {
-    const MANY: u64 = 20_000;
-    let holds: Vec<_> = (0..MANY).map(|party| (party, Mode::Permits, 1)).collect();
-    let made = Made::default().resource(1, Kind::Semaphore, MANY, &holds);
-    let made = (0..MANY).fold(made, |made, party| made.waits(party, 1, Some(1)));
+    const MANY: u32 = 20_000;
+    let holds: Vec<_> = (0..MANY).map(|party| (party.into(), Mode::Permits, 1)).collect();
+    let made = Made::default().resource(1, Kind::Semaphore, MANY.into(), &holds);
+    let made = (0..MANY).fold(made, |made, party| made.waits(party.into(), 1, Some(1)));
     assert_eq!(find(&made.0)[0].members.len(), MANY as usize);
     assert!(arrows(&made) <= 2 * MANY as usize, "{}", arrows(&made));
 }
