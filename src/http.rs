@@ -8,6 +8,7 @@ mod gate;
 mod heap;
 mod nested;
 mod page;
+mod patient;
 mod problem;
 mod prometheus;
 mod reply;
@@ -39,6 +40,7 @@ use crate::error::Error;
 use crate::handle::Inner;
 use gate::Gate;
 use nested::Nested;
+use patient::Patient;
 use problem::Problem;
 
 /// Where lens's routes are on its own listener.
@@ -52,6 +54,9 @@ pub(crate) const HEAD_DEADLINE: Duration = Duration::from_secs(10);
 
 /// How long a request may take in all, its body included. Queries have their own, shorter limit.
 pub(crate) const REQUEST_DEADLINE: Duration = Duration::from_secs(30);
+
+/// How long a client may read nothing while there is something to send to it.
+pub(crate) const READING_PATIENCE: Duration = Duration::from_secs(30);
 
 /// The thread that serves lens, and how to reach it.
 pub(crate) struct Server {
@@ -83,7 +88,8 @@ impl Server {
             .map_err(|source| lens_core::Error::Thread { name: "lens-http", source })?;
         let (nested, handed_over) = mpsc::channel(nested::MAX_WAITING);
         let (stop, stopped) = oneshot::channel();
-        let site = Arc::new(Site { gate: Gate::new(token), router: routes::router(Desk::new(inner)) });
+        let (gate, router) = (Gate::new(token), routes::router(Desk::new(inner)));
+        let site = Arc::new(Site { gate, router, patience: READING_PATIENCE });
         let thread = threads::spawn("lens-http", None, move || {
             runtime.block_on(async {
                 let listener = listener.and_then(|listener| TcpListener::from_std(listener).ok());
@@ -143,6 +149,8 @@ impl Desk {
 struct Site {
     gate: Gate,
     router: Router,
+    /// [`READING_PATIENCE`].
+    patience: Duration,
 }
 
 /// Where lens's routes begin in the URL that the client used: for links.
@@ -180,8 +188,9 @@ async fn serve(site: &Arc<Site>, listener: Option<TcpListener>) {
             });
             let mut connection = http1::Builder::new();
             connection.timer(TokioTimer::new()).header_read_timeout(HEAD_DEADLINE).max_buf_size(64 << 10);
+            let stream = TokioIo::new(Patient::new(stream, site.patience));
             // A client that breaks off is its own business.
-            let _ = connection.serve_connection(TokioIo::new(stream), answer).await;
+            let _ = connection.serve_connection(stream, answer).await;
         });
     }
 }
@@ -232,3 +241,6 @@ fn dressed(mut response: Response<Body>) -> Response<Body> {
     headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     response
 }
+
+#[cfg(test)]
+mod tests;
