@@ -82,11 +82,11 @@ fn a_thread_that_drives_two_runtimes_in_turn_is_known_in_the_one_that_it_drives(
     // Something must wait for it: that nobody drives a runtime without work is no stall.
     let waiting = other.spawn(async {});
     other.block_on(async { block::sleeps() });
+    other.block_on(waiting).unwrap();
     let row = watched.ended(is_runtimes("other")).remove(0);
     check(&row);
     assert_eq!(row["waits_in"], "clock_nanosleep");
     assert_eq!(frame(&row, "sleeps"), block::place("sleeps"));
-    drop(waiting);
 }
 
 #[test]
