@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::answer::Answer;
 use crate::checks::Check;
@@ -312,8 +313,8 @@ impl Entry {
         })
     }
 
-    /// Reads a state that was saved.
-    pub(crate) fn decode(&self, json: Value) -> Reading<State> {
+    /// Reads a state that was saved, from its JSON.
+    pub(crate) fn decode(&self, json: &RawValue) -> Reading<State> {
         self.functions.decode(json)
     }
 }

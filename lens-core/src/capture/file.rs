@@ -7,10 +7,11 @@ use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::{Capture, Frozen};
 use crate::error::Error;
-use crate::reading::{Source, Unavailable};
+use crate::reading::{Reading, Source, Unavailable};
 use crate::recorder::SavedHistory;
 use crate::registry::Registry;
 use crate::time::Timestamp;
@@ -18,13 +19,15 @@ use crate::time::Timestamp;
 /// The version of the format that is written, and the newest that is read.
 pub const FORMAT_VERSION: u64 = 1;
 
-/// The largest file that is opened.
-pub const MAX_FILE_BYTES: u64 = 2 << 30;
+/// The largest file that is opened: 512 MiB. One of a million tasks has about 100 MB, and the history of a day as much again.
+/// More lets files in that take as much memory while they are opened; less refuses those of large services.
+pub const MAX_FILE_BYTES: u64 = 512 << 20;
 
 const FORMAT: &str = "lens-capture";
 
+/// `S` is a skill's state: JSON to write, or its text, so that what is read is only ever made into the skill's own type.
 #[derive(Serialize, Deserialize)]
-struct File {
+struct File<S> {
     format: String,
     version: u64,
     written_by: String,
@@ -32,14 +35,14 @@ struct File {
     /// Files of before there were ids have none.
     #[serde(default)]
     id: Option<String>,
-    skills: BTreeMap<String, SavedSkill>,
+    skills: BTreeMap<String, SavedSkill<S>>,
     history: SavedHistory,
 }
 
 #[derive(Serialize, Deserialize)]
-struct SavedSkill {
+struct SavedSkill<S> {
     sources: Vec<Source>,
-    state: Result<Value, Unavailable>,
+    state: Result<S, Unavailable>,
 }
 
 /// What is read first, whatever else the file holds.
@@ -60,7 +63,7 @@ impl Capture {
         let mut skills = BTreeMap::new();
         for (name, cell) in self.skills.iter() {
             if let Some(Frozen { state, sources }) = cell.get() {
-                let state = state.clone().and_then(|state| {
+                let state: Reading<Value> = state.clone().and_then(|state| {
                     state.to_json().map_err(|error| Unavailable::failed(format!("the state is no JSON: {error}")))
                 });
                 skills.insert(name.clone(), SavedSkill { sources: sources.clone(), state });
@@ -119,7 +122,7 @@ impl Capture {
     }
 }
 
-fn parse(text: &str) -> Result<File, Error> {
+fn parse(text: &str) -> Result<File<&RawValue>, Error> {
     let foreign = |reason: &str| Error::ForeignCapture { reason: reason.to_owned() };
     if text.trim().is_empty() {
         return Err(Error::TruncatedCapture { reason: "it is empty".to_owned() });

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::{FrozenState, State};
 use crate::answer::Answer;
@@ -32,7 +33,7 @@ pub(super) trait ErasedFunctions: fmt::Debug + Send + Sync {
         arguments: Arguments,
     ) -> Result<Answer, CallError>;
 
-    fn decode(&self, json: Value) -> Reading<State>;
+    fn decode(&self, json: &RawValue) -> Reading<State>;
 }
 
 pub(super) struct TypedFunctions<S>(Functions<S>);
@@ -85,8 +86,8 @@ impl<S: Serialize + DeserializeOwned + Send + Sync + 'static> ErasedFunctions fo
         })
     }
 
-    fn decode(&self, json: Value) -> Reading<State> {
-        match serde_json::from_value::<S>(json) {
+    fn decode(&self, json: &RawValue) -> Reading<State> {
+        match serde_json::from_str::<S>(json.get()) {
             Ok(state) => Ok(Arc::new(Frozen(state))),
             Err(error) => {
                 Err(Unavailable::failed(format!("the saved state does not fit this version of the skill: {error}")))
@@ -116,8 +117,8 @@ impl ErasedFunctions for NoFunctions {
         Err(CallError::not_found(&format!("function of `{skill}` called"), function, []))
     }
 
-    fn decode(&self, json: Value) -> Reading<State> {
-        Ok(Arc::new(Frozen(json)))
+    fn decode(&self, json: &RawValue) -> Reading<State> {
+        Ok(Arc::new(Frozen(json.to_owned())))
     }
 }
 

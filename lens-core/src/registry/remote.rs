@@ -4,7 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::erased::ErasedFunctions;
 use super::{FrozenState, State};
@@ -66,7 +66,7 @@ impl ErasedFunctions for RemoteFunctions {
         self.ask.call(skill, function, arguments)
     }
 
-    fn decode(&self, _: Value) -> Reading<State> {
+    fn decode(&self, _: &RawValue) -> Reading<State> {
         Err(Unavailable::failed("the skill is in another process"))
     }
 }
