@@ -234,6 +234,11 @@ pub(super) fn own_frame(frames: &[Frame]) -> Option<&Frame> {
     of(Origin::Service).or_else(|| of(Origin::Dependency))
 }
 
+/// Whether the frames are those of a thread that is inside of a runtime.
+pub(super) fn is_in_a_runtime(frames: &[Frame]) -> bool {
+    frames.iter().any(|frame| frame.function.contains("tokio::runtime::"))
+}
+
 /// Whether the stack is a worker's that is not parked.
 fn is_in_a_poll(frames: &[Frame]) -> bool {
     let has = |file: &str| frames.iter().any(|frame| frame.place.as_ref().is_some_and(|place| place.contains(file)));

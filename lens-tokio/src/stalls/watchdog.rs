@@ -50,7 +50,7 @@ pub struct WatchedRuntime {
 impl WatchedRuntime {
     /// Whether somebody is sure to drive it, or should: a runtime of one thread is driven by whoever calls `block_on`. That
     /// nobody does is no stall; that nobody does while tasks of the service wait in its queue is.
-    pub(super) fn is_driven(&self) -> bool {
+    pub(super) fn is_surely_driven(&self) -> bool {
         let depth = self.metrics.global_queue_depth();
         self.is_multi_thread || self.canary.as_ref().map_or(depth, |canary| canary.left_out_of(depth)) > 0
     }

@@ -6,6 +6,7 @@
 //! nothing for a while is in one long poll, or in a few long ones.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lens_core::{Reading, Timestamp};
@@ -13,13 +14,14 @@ use tokio::runtime::RuntimeMetrics;
 
 use crate::flavour::threads::worker_thread;
 use crate::instrument::{TABLE, number_of};
+use crate::stack::Resolved;
 use crate::table::slot::{Slot, Thread};
 
 use super::log::{Stall, Taken};
 use super::looker::Taking;
 use super::patience::Patience;
 use super::polls::look_in;
-use super::rows::StallKind;
+use super::rows::{StallKind, is_in_a_runtime};
 use super::watchdog::{Context, WatchedRuntime};
 use super::{ALERT_TICK, NO_PROGRESS, TICK};
 
@@ -37,7 +39,19 @@ struct Worker {
     since_at: Timestamp,
     looked: Instant,
     patience: Patience,
+    doubt: Doubt,
     stall: Option<(u64, Option<Taking>)>,
+}
+
+/// Whether the thread drives the runtime at all, where only its stack can tell.
+#[derive(Debug)]
+enum Doubt {
+    NotAsked,
+    Taking(Taking),
+    /// The stack is there, and its functions are being looked up.
+    Named(Arc<Resolved>),
+    /// It is elsewhere, or nobody can tell.
+    Elsewhere,
 }
 
 /// What changes whenever a worker moves on.
@@ -70,7 +84,6 @@ impl Workers {
         let mut next = TICK;
         for runtime in runtimes {
             let metrics = &runtime.metrics;
-            let is_driven = runtime.is_driven();
             for index in 0..metrics.num_workers() {
                 let slot = slot_of(runtime, index);
                 let counters = Counters {
@@ -80,7 +93,7 @@ impl Workers {
                 };
                 // A poll that hooks see is seen as one.
                 let is_seen = slot.is_some_and(|slot| !slot.running().is_empty());
-                let is_active = is_driven && counters.parks_and_unparks.is_multiple_of(2) && !is_seen;
+                let is_active = counters.parks_and_unparks.is_multiple_of(2) && !is_seen;
                 next = next.min(self.saw(context, runtime, index, slot, counters, is_active));
             }
         }
@@ -116,7 +129,8 @@ impl Workers {
 impl Worker {
     fn new(counters: Counters, now: Instant) -> Self {
         let patience = Patience::default();
-        Self { counters, since: now, since_at: Timestamp::now(), looked: now, patience, stall: None }
+        let (doubt, stall) = (Doubt::NotAsked, None);
+        Self { counters, since: now, since_at: Timestamp::now(), looked: now, patience, doubt, stall }
     }
 
     /// Gives in what time to look again.
@@ -131,6 +145,9 @@ impl Worker {
         if age < 2 * TICK {
             return TICK;
         }
+        if matches!(self.doubt, Doubt::Elsewhere) && !runtime.is_surely_driven() {
+            return TICK;
+        }
         let long = NO_PROGRESS.max(context.threshold);
         let tid = slot.and_then(|slot| slot.thread().os_id());
         let missing = self.patience.missing(tid, long / 2, context.now);
@@ -139,9 +156,16 @@ impl Worker {
             if !left.is_zero() {
                 return look_in(left);
             }
-            let stack = match tid {
-                Some(_) => Taken::NotYet,
-                None => context.looker.suspects(is_slots),
+            if !runtime.is_surely_driven() {
+                let thread = slot.filter(|slot| slot.thread().runtime() == Some(runtime.id));
+                if let Some(next) = self.doubt.look(context, thread.and(tid)) {
+                    return next;
+                }
+            }
+            let (stack, taking) = match (&self.doubt, tid) {
+                (Doubt::Named(stack), _) => (Taken::Stack(Arc::clone(stack)), None),
+                (_, Some(tid)) => (Taken::NotYet, Some(Taking::new(tid))),
+                (_, None) => (context.looker.suspects(is_slots), None),
             };
             let id = context.log().open(Stall {
                 id: 0,
@@ -159,7 +183,7 @@ impl Worker {
                 ended: None,
                 stack,
             });
-            self.stall = Some((id, tid.map(Taking::new)));
+            self.stall = Some((id, taking));
         }
         let Some((id, taking)) = &mut self.stall else { return TICK };
         let taken = taking.as_mut().and_then(|taking| context.looker.take(taking));
@@ -193,6 +217,27 @@ impl Worker {
             }
             None => {}
         }
+    }
+}
+
+impl Doubt {
+    /// Goes on to find out, and gives in what time to look again unless the thread drives a runtime.
+    fn look(&mut self, context: &mut Context<'_>, tid: Option<u32>) -> Option<Duration> {
+        match self {
+            Self::NotAsked => *self = tid.map_or(Self::Elsewhere, |tid| Self::Taking(Taking::new(tid))),
+            Self::Taking(taking) => match context.looker.take(taking) {
+                None => return Some(ALERT_TICK),
+                Some(Taken::Stack(stack)) => *self = Self::Named(stack),
+                Some(_) => *self = Self::Elsewhere,
+            },
+            Self::Named(stack) => match stack.frames() {
+                Some(frames) if is_in_a_runtime(frames) => return None,
+                Some(_) => *self = Self::Elsewhere,
+                None => {}
+            },
+            Self::Elsewhere => {}
+        }
+        Some(if matches!(self, Self::Taking(_)) { ALERT_TICK } else { TICK })
     }
 }
 

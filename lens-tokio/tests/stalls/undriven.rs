@@ -5,7 +5,8 @@ use std::time::Duration;
 use lens_tokio::builder::Builder;
 use serde_json::{Value, json};
 
-use crate::ask::Watched;
+use crate::ask::{Watched, frame};
+use crate::block;
 
 #[test]
 fn a_runtime_that_nobody_drives_is_stalled_only_while_a_task_waits_for_it() {
@@ -21,4 +22,23 @@ fn a_runtime_that_nobody_drives_is_stalled_only_while_a_task_waits_for_it() {
     let waits = runtime.spawn(async {});
     assert_eq!(watched.now(is_it)["kind"], "no_progress");
     runtime.block_on(waits).unwrap();
+}
+
+/// Nobody waits for it, and lens's own task says nothing: its stack does.
+#[test]
+fn a_runtime_of_one_thread_that_blocks_itself_is_stalled_though_nothing_waits_for_it() {
+    let runtime = Builder::new_current_thread().name("alone").enable_all().build().unwrap();
+    runtime.block_on(async { tokio::time::sleep(Duration::from_millis(10)).await });
+    let watched = Watched::over(&[runtime.handle()]);
+    let is_it = |row: &Value| row["runtime"] == "alone";
+    // The first stack's functions are looked up for longer than this blocks.
+    let row = crate::ask::until(|| {
+        runtime.block_on(async {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            block::sleeps();
+        });
+        watched.ask("recent", &json!({"limit": 1000})).into_iter().find(is_it)
+    });
+    assert_eq!(row["kind"], "no_progress");
+    assert_eq!(frame(&row, "sleeps"), block::place("sleeps"));
 }
