@@ -57,6 +57,13 @@ pub const MAX_FINDINGS: usize = 20;
 /// a debug build cannot reach the nesting that [`Limits::nesting`] allows.
 pub const STACK_BYTES: usize = 64 << 20;
 
+/// How long a query runs with the priority of the service's threads, and how many steps of niceness it then steps back, on
+/// Linux. What people ask takes less; what takes longer gets a third of a service thread's share where processors are short,
+/// so that the service answers while four such queries run.
+pub const FAIR_FOR: Duration = Duration::from_millis(50);
+/// See [`FAIR_FOR`]. More leaves the service more, and lets heavy queries run into their limit on a busy machine.
+pub const STEP_BACK: i32 = 5;
+
 /// How long after its deadline a thread that does not end is given up.
 pub const GRACE: Duration = Duration::from_millis(80);
 

@@ -22,3 +22,29 @@ fn last_expression_is_the_answer() {
 fn main_answers_when_no_expression_does() {
     assert_eq!(ask("def main():\n    return [1, 2]\n").unwrap().value, serde_json::json!([1, 2]));
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_query_that_takes_long_steps_back_behind_the_service() {
+    let niceness = || rustix::process::getpriority_process(None).unwrap();
+    let mut limits = Limits::default();
+    limits.wall = FAIR_FOR * 10;
+    let sandbox = Sandbox::new(limits);
+    let endless = "for a in range(1000000):\n for b in range(1000000): pass";
+    let answered = |source: &str| loop {
+        let (answer, answered) = std::sync::mpsc::channel();
+        let told = move |_| {
+            let thread = std::thread::current().name().unwrap_or_default().to_owned();
+            answer.send((thread, niceness())).unwrap();
+        };
+        let running = sandbox.start(source, empty(), told).unwrap();
+        let (thread, niceness) = answered.recv().unwrap();
+        drop(running);
+        // On a busy machine the watcher may answer for it.
+        if thread == "lens-query" {
+            break niceness;
+        }
+    };
+    assert_eq!(answered("1 + 1"), niceness());
+    assert_eq!(answered(endless), niceness() + STEP_BACK);
+}

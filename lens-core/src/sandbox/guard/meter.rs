@@ -20,7 +20,7 @@ use super::fault::{Checked, Fault};
 use crate::capture::Capture;
 use crate::sandbox::Cost;
 use crate::sandbox::error::{QueryError, QueryErrorKind};
-use crate::sandbox::limits::Limits;
+use crate::sandbox::limits::{FAIR_FOR, Limits, STEP_BACK};
 
 /// How many steps pass between two looks at the clock.
 const STEPS_PER_LOOK: u64 = 32;
@@ -40,6 +40,16 @@ pub(super) fn charge(bytes: usize) {
 #[inline]
 fn used(heap: &Heap) -> usize {
     heap.allocated_bytes().saturating_add(CHARGED.get())
+}
+
+/// Leaves the processors to the service where they are short: this thread is a query's, and ends with it.
+#[cold]
+fn step_back() {
+    #[cfg(target_os = "linux")]
+    {
+        // Refused where a sandbox of the system forbids it; then it goes on as it is.
+        let _ = rustix::process::nice(STEP_BACK);
+    }
 }
 
 /// The error for a query that nobody waits for any more.
@@ -110,6 +120,8 @@ pub(super) struct Meter {
     pub(super) capture: Arc<Capture>,
     started: Instant,
     deadline: Instant,
+    /// Whether it has stepped back.
+    is_behind: Cell<bool>,
     is_cancelled: Arc<AtomicBool>,
     steps: Cell<u64>,
     next_look: Cell<u64>,
@@ -148,6 +160,7 @@ impl Meter {
             capture: Arc::clone(capture),
             started,
             deadline: started + limits.wall,
+            is_behind: Cell::new(false),
             is_cancelled: Arc::clone(is_cancelled),
             steps: Cell::new(0),
             next_look: Cell::new(STEPS_PER_LOOK),
@@ -193,8 +206,13 @@ impl Meter {
         if self.is_cancelled.load(Ordering::Relaxed) {
             return Err(Fault(cancelled()).into());
         }
-        if Instant::now() >= self.deadline {
+        let now = Instant::now();
+        if now >= self.deadline {
             return Err(Fault(late(limits)).into());
+        }
+        if !self.is_behind.get() && now.saturating_duration_since(self.started) >= FAIR_FOR {
+            self.is_behind.set(true);
+            step_back();
         }
         if self.steps.get() > limits.steps {
             return Err(Fault::limit(
