@@ -4,7 +4,8 @@
 mod builders;
 #[allow(dead_code, reason = "stable tokio has no task hooks, which are what counts")]
 pub(crate) mod bytes;
-mod local;
+#[allow(dead_code, reason = "the same")]
+pub(crate) mod local;
 pub(crate) mod name;
 
 use std::fmt;
@@ -16,7 +17,7 @@ use crate::flavour::hooks::TaskHooks;
 use crate::table::Table;
 
 pub(crate) use builders::{BUILDERS, BuilderNumber};
-pub(crate) use local::{known_slot, with_slot};
+pub(crate) use local::with_slot;
 pub(crate) use name::with_name;
 
 /// The table of this process: hooks refer to it for ever, so it is neither counted nor freed. What it holds grows from

@@ -27,9 +27,7 @@ fn main_answers_when_no_expression_does() {
 #[test]
 fn a_query_that_takes_long_steps_back_behind_the_service() {
     let niceness = || rustix::process::getpriority_process(None).unwrap();
-    let mut limits = Limits::default();
-    limits.wall = FAIR_FOR * 10;
-    let sandbox = Sandbox::new(limits);
+    let sandbox = Sandbox::new(Limits { wall: FAIR_FOR * 10, ..Limits::default() });
     let endless = "for a in range(1000000):\n for b in range(1000000): pass";
     let answered = |source: &str| loop {
         let (answer, answered) = std::sync::mpsc::channel();

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use lens_core::Reading;
 use tokio::runtime::TaskMeta;
 
+use crate::instrument::local::known_slot;
 use crate::instrument::name::take_name;
-use crate::instrument::{BuilderNumber, TABLE, bytes, known_slot, number_of, with_slot};
+use crate::instrument::{BuilderNumber, TABLE, bytes, number_of, with_slot};
 use crate::table::sites::Site;
 
 /// A hook of a task.
