@@ -69,10 +69,11 @@ impl Counted {
 
 impl Drop for Counted {
     fn drop(&mut self) {
+        let mut own = own();
+        // No reading of the living can be later than this.
         let used = clock_gettime(ClockId::ThreadCPUTime);
         let seconds = u64::try_from(used.tv_sec).unwrap_or_default();
         let nanos = u32::try_from(used.tv_nsec).unwrap_or_default();
-        let mut own = own();
         own.living.retain(|tid| *tid != self.0);
         own.ended += Duration::new(seconds, nanos);
     }
@@ -93,23 +94,23 @@ pub fn count() -> usize {
 
 /// The CPU time that lens's threads have used since the process started, those that have ended included.
 ///
-/// Monotonic. Source: `/proc/self/task/TID/schedstat`. Cost: one small file a thread.
+/// Monotonic. Source: `/proc/self/task/TID/schedstat`. Cost: one small file a thread, for which a thread of lens that ends
+/// waits.
 ///
 /// # Errors
 ///
 /// The kernel does not account for threads (`CONFIG_SCHED_INFO`), or this is no Linux.
 pub fn cpu_time() -> Reading<Duration> {
-    let (living, mut total) = {
-        let own = own();
-        (own.living.clone(), own.ended)
-    };
-    for tid in living {
+    // A thread stays in the list, and in the system, until it has this lock.
+    let own = own();
+    let mut total = own.ended;
+    for tid in &own.living {
         match fs::read_to_string(format!("/proc/self/task/{tid}/schedstat")) {
             Ok(text) => {
                 let nanos = text.split(' ').next().and_then(|nanos| nanos.parse().ok());
                 total += Duration::from_nanos(nanos.ok_or_else(|| Unavailable::failed("schedstat has no number"))?);
             }
-            // It ended since it was listed; the next reading has its time.
+            // The thread of a process that was forked is not there.
             Err(error)
                 if error.kind() == std::io::ErrorKind::NotFound
                     && fs::exists("/proc/self/schedstat").unwrap_or(false) => {}
@@ -127,6 +128,28 @@ pub fn cpu_time() -> Reading<Duration> {
 mod tests {
     use super::*;
     use std::time::Instant;
+
+    #[test]
+    fn the_time_never_goes_back_while_threads_end() {
+        let busy = || {
+            let start = Instant::now();
+            while start.elapsed() < Duration::from_millis(1) {
+                std::hint::spin_loop();
+            }
+        };
+        let starter = std::thread::spawn(move || {
+            for _ in 0..200 {
+                spawn("lens-test", None, busy).unwrap().join().unwrap();
+            }
+        });
+        let mut before = Duration::ZERO;
+        while !starter.is_finished() {
+            let now = cpu_time().unwrap();
+            assert!(now >= before, "{now:?} after {before:?}");
+            before = now;
+        }
+        starter.join().unwrap();
+    }
 
     #[test]
     fn the_time_of_a_thread_that_ended_stays_counted() {
