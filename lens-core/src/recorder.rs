@@ -119,7 +119,7 @@ struct Recorded {
     label: String,
     name: String,
     latest: f64,
-    latest_second: Option<u32>,
+    latest_second: u32,
     interval_s: Option<u32>,
     /// A counter's total and when it was read.
     previous: Option<(f64, Instant)>,
@@ -169,7 +169,8 @@ impl Recorder {
                     }
                     None => {
                         let at = inner.series.len();
-                        inner.series.push(Recorded::new(sample.metric, sample.label.clone(), name.clone()));
+                        let (metric, label) = (sample.metric, sample.label.clone());
+                        inner.series.push(Recorded::new(metric, label, name.clone(), second));
                         inner.index.insert(name, at);
                         Some(at)
                     }
@@ -234,16 +235,17 @@ fn name(skill: &str, metric: &Metric, label: &str) -> String {
 }
 
 impl Recorded {
-    fn new(metric: &'static Metric, label: String, name: String) -> Self {
+    /// A series of which the first value comes in this second.
+    fn new(metric: &'static Metric, label: String, name: String, second: u32) -> Self {
         let rings = Rings::default();
-        Self { metric, label, name, latest: 0.0, latest_second: None, interval_s: None, previous: None, rings }
+        Self { metric, label, name, latest: 0.0, latest_second: second, interval_s: None, previous: None, rings }
     }
 
     fn push(&mut self, second: u32, now: Instant, value: f64) {
         self.latest = value;
         // Two values of one second are one that came early or late.
-        let before = self.latest_second.replace(second).filter(|before| *before < second);
-        self.interval_s = before.map(|before| second - before).or(self.interval_s);
+        let before = std::mem::replace(&mut self.latest_second, second);
+        self.interval_s = second.checked_sub(before).filter(|interval| *interval > 0).or(self.interval_s);
         if self.metric.kind() != MetricKind::Counter {
             self.rings.push(second, value);
             return;
@@ -266,7 +268,7 @@ impl Recorded {
             unit: self.metric.unit(),
             bad: self.metric.bad(),
             latest: self.latest,
-            latest_at: recorder.at(self.latest_second.unwrap_or(0)),
+            latest_at: recorder.at(self.latest_second),
             interval_s: self.interval_s,
         }
     }

@@ -17,8 +17,7 @@ pub(super) fn check(text: &str, expr: &str, value: &Value) -> Result<(), String>
         let word = trimmed(word);
         let Some((number, own_unit)) = leading_number(word) else { continue };
         let unit = if own_unit.is_empty() { words.get(index + 1).map_or("", |next| trimmed(next)) } else { own_unit };
-        let is_number = own_unit.is_empty() || scales(own_unit).len() > 1;
-        let is_shown = if is_number { known.has(&number, unit) } else { known.words.contains(word) };
+        let is_shown = if is_number(own_unit) { known.has(&number, unit) } else { known.words.contains(word) };
         // A text of the value may be quoted, numbers and all.
         let holds = is_shown || known.quoted.contains(word);
         if !holds {
@@ -49,7 +48,10 @@ pub(super) fn check_measured(text: &str, expr: &str, value: &Value) -> Result<()
     for (index, word) in words.iter().enumerate() {
         let Some((number, own_unit)) = leading_number(word) else { continue };
         let unit = if own_unit.is_empty() { words.get(index + 1).copied().unwrap_or_default() } else { own_unit };
-        if measured.words.contains(word) {
+        // A number among others of a text, as in a place, is not the one that is meant.
+        let is_quoted =
+            if is_number(own_unit) { measured.quoted.contains(*word) } else { measured.words.contains(word) };
+        if is_quoted {
             says_something = true;
             continue;
         }
@@ -141,6 +143,11 @@ fn has_field(value: &Value, is_wanted: &impl Fn(&str) -> bool) -> bool {
         Value::Object(fields) => fields.iter().any(|(name, field)| is_wanted(name) || has_field(field, is_wanted)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
     }
+}
+
+/// Whether a word that begins with a number is one, by what follows in it: nothing or a unit.
+fn is_number(rest: &str) -> bool {
+    rest.is_empty() || scales(rest).len() > 1
 }
 
 /// Whether two numbers that stand in the expression make a third.
@@ -318,6 +325,7 @@ mod tests {
             ("7 % of customers wait", "shop.queue().waiting", json!(7)),
             ("7 GB wait in the queue", "shop.queue().waiting", json!(7)),
             ("7 ms", "shop.queue().waiting", json!(7)),
+            ("7 GB wait in the queue", "shop.queue()", json!({"waiting": 7, "place": "src/shop.rs:17:5"})),
             ("7 s", "shop.queue().left_per_s", json!(7)),
             ("7 MiB/s come", "shop.queue().waiting_bytes", json!(7)),
             ("the queue grows by 5 in a second", "series(\"shop.waiting\").slope", json!(-5)),
