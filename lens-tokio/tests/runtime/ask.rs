@@ -116,6 +116,16 @@ impl Lens {
         }
     }
 
+    /// Waits until a metric, which is recorded once a second, has a value.
+    #[track_caller]
+    pub(crate) fn wait_for_last(&self, name: &str, value: f64) {
+        let start = Instant::now();
+        while self.series(name).last() != value {
+            assert!(start.elapsed() < DEADLINE, "still {:?}", self.series(name));
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     pub(crate) fn registry(&self) -> &Registry {
         &self.registry
     }

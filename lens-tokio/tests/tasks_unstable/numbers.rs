@@ -43,7 +43,8 @@ fn polls_are_exact_for_each_task_and_for_its_site() {
     assert_eq!(site(&place)["polls_total"], expected);
 }
 
-/// 10 000 polls that take turns to last these times. Gives their sum by the test's own clock, and the task.
+/// 10 000 polls that take turns to last these times. Gives by the test's own clock their sum, and the longest of those
+/// that are certainly measured: all after the first that is sampled. And the task.
 fn spin(runtime: &Runtime, spins: &'static [Duration]) -> (Duration, u64, Duration) {
     const POLLS: usize = 10_000;
     let (send, receive) = oneshot::channel();
@@ -58,7 +59,9 @@ fn spin(runtime: &Runtime, spins: &'static [Duration]) -> (Duration, u64, Durati
             }
             let took = started.elapsed();
             busy += took;
-            longest = longest.max(took);
+            if poll > 192 {
+                longest = longest.max(took);
+            }
             tokio::task::yield_now().await;
         }
         send.send((busy, longest)).unwrap();
@@ -68,6 +71,22 @@ fn spin(runtime: &Runtime, spins: &'static [Duration]) -> (Duration, u64, Durati
     let id = number(task.id());
     wait_until("the task should wait", || ask("get", &json!({"id": id}))["state"] == "idle");
     (busy, id, longest)
+}
+
+/// Spins until the task's busy time was twice that by the test's own clock, of three times: other tests run beside this
+/// one, and what they take between the two clocks is nobody's error.
+#[track_caller]
+fn assert_right(spins: impl Fn() -> (Duration, u64, Duration)) {
+    let mut errors = Vec::new();
+    for _ in 0..3 {
+        let (busy, id, _) = spins();
+        let busy_ms = ask("get", &json!({"id": id}))["busy_ms"].as_f64().unwrap();
+        errors.push(busy_ms / (busy.as_secs_f64() * 1e3) - 1.0);
+        if errors.iter().filter(|error| error.abs() < 0.05).count() == 2 {
+            return;
+        }
+    }
+    panic!("{errors:?} off");
 }
 
 #[test]
@@ -81,17 +100,14 @@ fn busy_time_of_a_known_mix_is_right() {
     ];
     let _ticking = ticking();
     for runtime in [current_thread(), workers(2)] {
-        // Other tests run beside this one, and what they take between the two clocks is nobody's error.
-        let mut errors = Vec::new();
-        for _ in 0..3 {
+        assert_right(|| {
             let (busy, id, longest) = spin(&runtime, MIX);
             let row = ask("get", &json!({"id": id}));
-            errors.push((row["busy_ms"].as_f64().unwrap() / (busy.as_secs_f64() * 1e3) - 1.0).abs());
             assert_eq!(row["polls_total"], 10_001);
             let longest_ms = longest.as_secs_f64() * 1e3;
             assert!(row["longest_poll_ms"].as_f64().unwrap() >= longest_ms * 0.999, "{longest_ms}: {row}");
-        }
-        assert!(errors.iter().any(|&error| error < 0.05), "{errors:?}");
+            (busy, id, longest)
+        });
     }
 }
 
@@ -105,10 +121,7 @@ fn busy_time_of_long_and_short_polls_in_turns_is_right() {
     };
     let _ticking = ticking();
     let runtime = current_thread();
-    let (busy, id, _) = spin(&runtime, &MIX);
-    let row = ask("get", &json!({"id": id}));
-    let error = row["busy_ms"].as_f64().unwrap() / (busy.as_secs_f64() * 1e3) - 1.0;
-    assert!(error.abs() < 0.05, "{error} off {busy:?}: {row}");
+    assert_right(|| spin(&runtime, &MIX));
 }
 
 #[test]

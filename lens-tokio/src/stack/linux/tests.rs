@@ -28,7 +28,7 @@ fn subject(work: impl FnOnce() + Send + 'static) -> Subject {
 }
 
 fn until<T>(mut ready: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(30);
     loop {
         if let Some(value) = ready() {
             return value;
