@@ -12,10 +12,14 @@
 //!
 //! # Who writes what
 //!
-//! Only the thread that polls a task writes its entry. tokio polls a task in one thread at a time, orders one poll after
-//! the other, and ends a task in the thread that polls it or while nobody does. Only a slot's thread writes the slot and
-//! its counters. So all counters are plain loads and stores of relaxed atomics. Readers sum them up: each is monotonic,
-//! and two of them need not be of the same instant.
+//! Only the hooks of a task's polls write its entry. tokio polls a task in one thread at a time, orders one poll after the
+//! other, and ends a task in the thread that polls it or while nobody does. So what the hook before a poll writes has one
+//! writer at a time. tokio calls the hook after a poll when another thread may poll the task already: it writes other
+//! words than the one before a poll. Two of it at once, because a thread was interrupted within it for as long as a whole
+//! further poll took, may lose one of the two lengths, and one that is interrupted for as long as the task's end and its
+//! entry's next occupant take charges that one. Only a slot's thread writes the slot and its counters. So all counters are
+//! plain loads and stores of relaxed atomics. Readers sum them up: each is monotonic, and two of them need not be of the
+//! same instant.
 //!
 //! # Why a reader never takes one task for another
 //!
@@ -130,11 +134,11 @@ impl Table {
         if now == 0 || !slot.is_simple() {
             return false;
         }
-        let Some(entry) = self.pages.find_first(id) else { return false };
-        if !entry.hot.count_unmeasured_poll(now) {
+        let Some(task) = self.pages.find_first(id) else { return false };
+        if !task.count_unmeasured_poll(now) {
             return false;
         }
-        slot.push_first(id, Poll::unmeasured(now, entry.hot.origin()));
+        slot.push_first(id, Poll::unmeasured(now, task.origin()));
         true
     }
 
@@ -202,10 +206,9 @@ impl Table {
             return;
         }
         let Some(entry) = self.pages.find(task) else { return };
-        entry.charge(ns, weight);
-        entry.hot.measure_next(is_long, MEASURED_POLLS);
+        entry.charge(ns, weight, is_long, MEASURED_POLLS);
         if ns >= 1_000_000 || self.clock.is_past(poll.started_ms()) {
-            entry.hot.stamp(self.clock.now_ms());
+            entry.hot.lasted_until(self.clock.now_ms());
         }
     }
 
@@ -227,7 +230,7 @@ impl Table {
         let Some((site, entry)) = self.polled(slot) else { return };
         slot.stats.of(site);
         if let Some(entry) = entry {
-            entry.freed.0.make_room();
+            entry.freed.make_room();
         }
     }
 
@@ -251,7 +254,7 @@ impl Table {
             // It started anywhere between two ticks: in the middle, on average.
             self.charge(slot, task, poll, ms * 1_000_000 - self.clock.seen_from_ms() * 250_000, 1);
         } else if let Some(entry) = self.pages.find(task) {
-            entry.hot.stamp(now);
+            entry.hot.lasted_until(now);
         }
     }
 

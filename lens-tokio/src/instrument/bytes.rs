@@ -86,7 +86,7 @@ pub(crate) fn poll_ends(slot: &Slot) {
     }
 }
 
-/// Charges the first bytes of a site or of a page's tasks, for which the table has to grow.
+/// Charges the first bytes of a site or of the tasks of a chunk of pages, for which the table has to grow.
 #[cold]
 fn charge_first(slot: &Slot, allocated: u64, freed: u64) {
     uncounted(slot, || TABLE.make_room_for_bytes(slot));

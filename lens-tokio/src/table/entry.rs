@@ -3,7 +3,7 @@
 
 use crate::sync::{AtomicU32, AtomicU64, Ordering, add, const_fn, fence, store_before_loads};
 
-use super::freed::Freed;
+use super::freed::FreedOf;
 
 /// Where a task comes from, in one word: when it was spawned (40 bits of milliseconds: 34 years), at which site (16 bits)
 /// and through which builder (8 bits). The site is where [`Poll`](super::slot::Poll) has it.
@@ -50,8 +50,10 @@ impl Origin {
     }
 }
 
-/// What every poll reads and writes of one live task, or nothing: half a cache line, so that two workers that poll
-/// neighbours seldom meet.
+/// What every poll reads and writes of one live task, or nothing: half a cache line.
+///
+/// tokio calls the hook after a poll when another thread may already poll the task again. So that hook and the one before
+/// a poll share no word that either computes from what it was.
 #[derive(Debug)]
 #[repr(C, align(32))]
 pub(crate) struct Hot {
@@ -59,30 +61,23 @@ pub(crate) struct Hot {
     /// has read one task.
     id: AtomicU64,
     origin: AtomicU64,
-    /// How often it was polled (48 bits), the continuation of `last_poll` (8 bits), how many of the next polls are measured
-    /// in any case (7 bits), and whether that is any (1 bit).
+    /// How often it was polled (48 bits), and the continuation of `last_poll` (8 bits). The hook before a poll writes it.
     polls: AtomicU64,
     /// The lower 32 bits of the millisecond of the last poll.
     last_poll: AtomicU32,
-    /// The longest measured poll in nanoseconds, as the bits of an `f32`.
-    longest: AtomicU32,
-}
-
-/// The rest of it.
-#[derive(Debug)]
-pub(crate) struct Cold {
-    parent: AtomicU64,
-    busy_ns: AtomicU64,
-    allocated: AtomicU64,
+    /// The longest measured poll (24 bits of [`length_bits`]) and how many of the next polls are measured in any case (8
+    /// bits). The hook after a poll writes it.
+    measured: AtomicU32,
 }
 
 /// One live task, or nothing.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entry<'a> {
     pub(crate) hot: &'a Hot,
-    pub(crate) cold: &'a Cold,
-    /// The bytes that the tasks of its page freed, and its place there.
-    pub(crate) freed: (&'a Freed, usize),
+    pub(crate) parent: &'a AtomicU64,
+    pub(crate) busy_ns: &'a AtomicU64,
+    pub(crate) allocated: &'a AtomicU64,
+    pub(crate) freed: FreedOf<'a>,
 }
 
 /// A consistent copy of an [`Entry`].
@@ -102,10 +97,11 @@ pub(crate) struct Row {
 }
 
 const HIGH_SHIFT: u32 = 48;
-const MEASURED_SHIFT: u32 = 56;
 const POLLS: u64 = (1 << HIGH_SHIFT) - 1;
 const HIGH: u64 = 0xff << HIGH_SHIFT;
-const IS_MEASURED: u64 = 1 << 63;
+/// Where the longest poll is in `measured`, and how many of its lowest bits are left out there.
+const LONGEST_SHIFT: u32 = 8;
+const LEFT_OUT: u32 = 7;
 
 impl Hot {
     const_fn! {
@@ -115,7 +111,7 @@ impl Hot {
                 origin: AtomicU64::new(0),
                 polls: AtomicU64::new(0),
                 last_poll: AtomicU32::new(0),
-                longest: AtomicU32::new(0),
+                measured: AtomicU32::new(0),
             }
         }
     }
@@ -148,48 +144,54 @@ impl Hot {
         Origin(self.origin.load(Ordering::Relaxed))
     }
 
-    /// Counts a poll that starts now, unless it is to be measured. Like the next ones only for the thread that polls the
-    /// task: tokio lets one at a time do that, and orders one after the other.
+    /// Counts a poll that starts now, unless it is to be measured. Like the next one only for the hook before a poll: tokio
+    /// orders one poll's after the other's.
     #[inline]
     pub(crate) fn count_unmeasured_poll(&self, now_ms: u64) -> bool {
-        let word = self.polls.load(Ordering::Relaxed);
-        if word & IS_MEASURED != 0 {
+        if self.is_measured() {
             return false;
         }
-        self.polls.store(word + 1, Ordering::Relaxed);
+        let polls = self.polls.load(Ordering::Relaxed) + 1;
+        self.polls.store(polls, Ordering::Relaxed);
         if self.last_poll.load(Ordering::Relaxed) != low(now_ms) {
-            self.stamp(now_ms);
+            self.starts(polls, now_ms);
         }
         true
     }
 
     /// Counts a poll that starts now; gives whether it is to be measured in any case.
     pub(crate) fn count_poll(&self, now_ms: u64) -> bool {
-        add(&self.polls, 1);
-        self.stamp(now_ms);
-        self.polls.load(Ordering::Relaxed) & IS_MEASURED != 0
+        self.starts(self.polls.load(Ordering::Relaxed) + 1, now_ms);
+        self.is_measured()
     }
 
-    /// Notes that a poll lasted until now.
     #[inline]
-    pub(crate) fn stamp(&self, now_ms: u64) {
-        let word = self.polls.load(Ordering::Relaxed);
-        self.polls.store(word & !HIGH | high(now_ms), Ordering::Relaxed);
+    fn starts(&self, polls: u64, now_ms: u64) {
+        self.polls.store(polls & !HIGH | high(now_ms), Ordering::Relaxed);
         self.last_poll.store(low(now_ms), Ordering::Relaxed);
     }
 
-    /// Has this many of the next polls measured if this one was long, else one less.
-    pub(crate) fn measure_next(&self, is_long: bool, polls: u8) {
-        let word = self.polls.load(Ordering::Relaxed);
-        let next = if is_long { polls } else { measured_polls(word).saturating_sub(1) };
-        self.polls.store(word & (POLLS | HIGH) | measured_bits(next), Ordering::Relaxed);
+    #[inline]
+    fn is_measured(&self) -> bool {
+        measured_polls(self.measured.load(Ordering::Relaxed)) != 0
     }
-}
 
-impl Cold {
-    const_fn! {
-        pub(crate) fn new() -> Self {
-            Self { parent: AtomicU64::new(0), busy_ns: AtomicU64::new(0), allocated: AtomicU64::new(0) }
+    /// Notes that a poll lasted until now. Every 49 days the upper bits change; a poll meanwhile is told by its start.
+    pub(crate) fn lasted_until(&self, now_ms: u64) {
+        if self.polls.load(Ordering::Relaxed) & HIGH == high(now_ms) {
+            self.last_poll.store(low(now_ms), Ordering::Relaxed);
+        }
+    }
+
+    /// Notes that a poll took `ns`. Has this many of the next polls measured if that is long, else one less.
+    fn took(&self, ns: u64, is_long: bool, polls: u8) {
+        let before = self.measured.load(Ordering::Relaxed);
+        let next = if is_long { polls } else { measured_polls(before).saturating_sub(1) };
+        // Rounded to the nearest.
+        let length = (length_bits(ns) + (1 << (LEFT_OUT - 1))) >> LEFT_OUT;
+        let after = length.max(before >> LONGEST_SHIFT) << LONGEST_SHIFT | u32::from(next);
+        if after != before {
+            self.measured.store(after, Ordering::Relaxed);
         }
     }
 }
@@ -202,30 +204,30 @@ impl Entry<'_> {
         fence(Ordering::Release);
         let at = origin.spawned_ms();
         self.hot.origin.store(origin.0, Ordering::Relaxed);
-        self.cold.parent.store(parent, Ordering::Relaxed);
-        self.hot.polls.store(measured_bits(measured) | high(at), Ordering::Relaxed);
+        self.parent.store(parent, Ordering::Relaxed);
+        self.hot.polls.store(high(at), Ordering::Relaxed);
         self.hot.last_poll.store(low(at), Ordering::Relaxed);
-        self.hot.longest.store(0, Ordering::Relaxed);
-        self.cold.busy_ns.store(0, Ordering::Relaxed);
-        self.cold.allocated.store(0, Ordering::Relaxed);
-        self.freed.0.clear(self.freed.1);
+        self.hot.measured.store(measured.into(), Ordering::Relaxed);
+        self.busy_ns.store(0, Ordering::Relaxed);
+        self.allocated.store(0, Ordering::Relaxed);
+        self.freed.clear();
         store_before_loads(&self.hot.id, id);
     }
 
-    /// Charges a poll of `ns` that stands for `weight` polls; but a task has had no more than it has had.
+    /// Charges a poll of `ns` that stands for `weight` polls; but a task has had no more than it has had. If it is long, this
+    /// many of the next ones are measured.
     #[inline]
-    pub(crate) fn charge(self, ns: u64, weight: u64) {
-        let polls = self.hot.polls.load(Ordering::Relaxed) & POLLS;
-        add(&self.cold.busy_ns, ns * weight.min(polls));
-        longest(&self.hot.longest, ns);
+    pub(crate) fn charge(self, ns: u64, weight: u64, is_long: bool, polls: u8) {
+        add(self.busy_ns, ns * weight.min(self.hot.polls()));
+        self.hot.took(ns, is_long, polls);
     }
 
     /// Charges bytes that a poll allocated and freed; nothing if there is no room for those that were freed.
     #[inline]
     pub(crate) fn charge_bytes(self, allocated: u64, freed: u64) -> bool {
-        let has_room = freed == 0 || self.freed.0.add(self.freed.1, freed);
+        let has_room = freed == 0 || self.freed.add(freed);
         if has_room {
-            add(&self.cold.allocated, allocated);
+            add(self.allocated, allocated);
         }
         has_room
     }
@@ -239,29 +241,35 @@ impl Entry<'_> {
         let polls = self.hot.polls.load(Ordering::Relaxed);
         let row = Row {
             id,
-            parent: self.cold.parent.load(Ordering::Relaxed),
+            parent: self.parent.load(Ordering::Relaxed),
             origin: self.hot.origin(),
             polls: polls & POLLS,
             last_poll_ms: ((polls & HIGH) >> HIGH_SHIFT) << 32 | u64::from(self.hot.last_poll.load(Ordering::Relaxed)),
-            busy_ns: self.cold.busy_ns.load(Ordering::Relaxed),
-            longest_ns: f32::from_bits(self.hot.longest.load(Ordering::Relaxed)),
-            allocated_bytes: self.cold.allocated.load(Ordering::Relaxed),
-            freed_bytes: self.freed.0.get(self.freed.1),
+            busy_ns: self.busy_ns.load(Ordering::Relaxed),
+            longest_ns: f32::from_bits(self.hot.measured.load(Ordering::Relaxed) >> LONGEST_SHIFT << LEFT_OUT),
+            allocated_bytes: self.allocated.load(Ordering::Relaxed),
+            freed_bytes: self.freed.get(),
         };
         fence(Ordering::Acquire);
         (self.hot.id.load(Ordering::Relaxed) == id).then_some(row)
     }
 }
 
-/// Raises the longest duration, kept as an `f32` of nanoseconds: any length, to seven digits. Only its writer calls it.
+/// Raises the longest duration, kept as [`length_bits`]. Only its writer calls it.
 #[inline]
-#[expect(clippy::cast_precision_loss, reason = "seven digits of a duration are enough")]
 pub(crate) fn longest(cell: &AtomicU32, ns: u64) {
-    // The bits of positive floats are ordered like the floats.
-    let bits = (ns as f32).to_bits();
+    let bits = length_bits(ns);
     if bits > cell.load(Ordering::Relaxed) {
         cell.store(bits, Ordering::Relaxed);
     }
+}
+
+/// A duration as the bits of an `f32` of nanoseconds: any length, to seven digits. Bits of positive floats are ordered
+/// like the floats.
+#[inline]
+#[expect(clippy::cast_precision_loss, reason = "seven digits of a duration are enough")]
+fn length_bits(ns: u64) -> u32 {
+    (ns as f32).to_bits()
 }
 
 #[inline]
@@ -275,10 +283,8 @@ fn low(ms: u64) -> u32 {
     ms as u32
 }
 
-fn measured_bits(polls: u8) -> u64 {
-    if polls == 0 { 0 } else { IS_MEASURED | u64::from(polls & 0x7f) << MEASURED_SHIFT }
-}
-
-fn measured_polls(word: u64) -> u8 {
-    (word >> MEASURED_SHIFT & 0x7f) as u8
+#[expect(clippy::cast_possible_truncation, reason = "the lowest 8 bits")]
+#[inline]
+fn measured_polls(measured: u32) -> u8 {
+    measured as u8
 }

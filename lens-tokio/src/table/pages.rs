@@ -2,12 +2,14 @@
 //! Separate because it is the lock-free protocol that loom explores; see the [module above](super) for its argument.
 
 mod link;
+mod page;
 
 use crate::sync::{AtomicU32, AtomicU64, Once, Ordering, array_of, const_fn, fence};
 
-use super::entry::{Cold, Entry, Hot, Origin, Row};
+use super::entry::{Entry, Hot, Origin, Row};
 use super::freed::Freed;
 use link::Link;
+use page::Page;
 
 /// Ids of one page. More make spawning cheaper by a little; fewer waste less on a long-lived task between short ones,
 /// which keeps its page.
@@ -26,10 +28,10 @@ pub(crate) const MAX_PAGES: usize = 2;
 
 /// Pages that are allocated at once.
 #[cfg(not(loom))]
-const CHUNK: usize = 64;
+pub(crate) const CHUNK: usize = 64;
 #[cfg(loom)]
-const CHUNK: usize = 1;
-const CHUNKS: usize = MAX_PAGES / CHUNK;
+pub(crate) const CHUNK: usize = 1;
+pub(crate) const CHUNKS: usize = MAX_PAGES / CHUNK;
 
 /// Places in the directory, and how many of them a page's number may be in: the chance that all are taken is 2^-15 when
 /// all pages are in use.
@@ -44,70 +46,6 @@ const PROBES: usize = 2;
 const TOMBS: usize = 1024;
 #[cfg(loom)]
 const TOMBS: usize = 2;
-
-/// Bits of a page's state that are not the page's number.
-const COUNT_BITS: u32 = 24;
-const COUNT: u64 = (1 << COUNT_BITS) - 1;
-
-/// 16 tasks, and who else needs the page.
-#[derive(Debug)]
-#[repr(C, align(64))]
-struct Page {
-    hot: [Hot; PAGE],
-    cold: [Cold; PAGE],
-    freed: Freed,
-    /// The page's number (40 bits) and how many live tasks and places held by threads it has (24 bits). With none it
-    /// belongs to the thread that took the last one away, then to the free list.
-    state: AtomicU64,
-    /// Where the directory names it.
-    at: AtomicU32,
-    /// The next page of the free list, plus one.
-    next: AtomicU32,
-    /// Its own index; written before anybody else knows the page.
-    index: AtomicU32,
-}
-
-impl Page {
-    const_fn! {
-        fn new() -> Self {
-            Self {
-                hot: array_of![Hot::new(); PAGE],
-                cold: array_of![Cold::new(); PAGE],
-                freed: Freed::new(),
-                state: AtomicU64::new(0),
-                at: AtomicU32::new(0),
-                next: AtomicU32::new(0),
-                index: AtomicU32::new(0),
-            }
-        }
-    }
-
-    #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "within a page, the lowest bits of the id count")]
-    fn entry(&self, id: u64) -> Entry<'_> {
-        let at = id as usize % PAGE;
-        Entry { hot: &self.hot[at], cold: &self.cold[at], freed: (&self.freed, at) }
-    }
-
-    fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
-        let tasks = self.hot.iter().zip(&self.cold).enumerate();
-        tasks.map(|(at, (hot, cold))| Entry { hot, cold, freed: (&self.freed, at) })
-    }
-
-    /// Reserves places in it for each of its ids, if it is the page of this number.
-    fn join(&self, number: u64) -> bool {
-        let mut now = self.state.load(Ordering::Acquire);
-        // An empty page is on its way to the free list, or out of it for another number.
-        while has_number(now, number) {
-            let joined = now + u64::from(PLACES);
-            match self.state.compare_exchange_weak(now, joined, Ordering::AcqRel, Ordering::Acquire) {
-                Ok(_) => return true,
-                Err(newer) => now = newer,
-            }
-        }
-        false
-    }
-}
 
 /// The places of pages that one thread holds, so that a spawn or an end needs no locked instruction for the page. It has
 /// reserved one for each id of the page that it spawns into, and it gives those of ended tasks back page by page. Both
@@ -152,6 +90,7 @@ pub(crate) struct Pages {
     chunks: [Once<[Page; CHUNK]>; CHUNKS],
     /// The pages by their numbers. Which number a page has it says itself.
     directory: [Link; DIRECTORY],
+    freed: Freed,
     tombs: [AtomicU64; TOMBS],
     /// The first page of the free list plus one (32 bits), and a tag that changes with every change (32 bits).
     free: AtomicU64,
@@ -166,6 +105,7 @@ impl Pages {
             Self {
                 chunks: array_of![Once::new(); CHUNKS],
                 directory: array_of![Link::new(); DIRECTORY],
+                freed: Freed::new(),
                 tombs: array_of![AtomicU64::new(0); TOMBS],
                 free: AtomicU64::new(0),
                 grown: AtomicU32::new(0),
@@ -177,13 +117,14 @@ impl Pages {
     /// The entry of the live task `id`.
     #[inline]
     pub(crate) fn find(&self, id: u64) -> Option<Entry<'_>> {
-        self.find_page(id).map(|page| page.entry(id))
+        self.find_page(id).map(|page| page.entry(id, &self.freed))
     }
 
-    /// The entry of the live task `id`, if it is where nearly all are.
+    /// What a poll needs of the live task `id`, if it is where nearly all are.
     #[inline]
-    pub(crate) fn find_first(&self, id: u64) -> Option<Entry<'_>> {
-        self.look(id, 0).map(|page| page.entry(id))
+    pub(crate) fn find_first(&self, id: u64) -> Option<&Hot> {
+        let page = self.directory[place(id >> PAGE_BITS, 0)].get(self)?;
+        Some(page.hot(id)).filter(|hot| hot.is(id))
     }
 
     #[inline]
@@ -204,7 +145,7 @@ impl Pages {
     #[inline]
     fn look(&self, id: u64, probe: usize) -> Option<&Page> {
         let page = self.directory[place(id >> PAGE_BITS, probe)].get(self)?;
-        page.entry(id).hot.is(id).then_some(page)
+        page.hot(id).is(id).then_some(page)
     }
 
     /// Adds the task `id`, of which the first polls are measured.
@@ -217,7 +158,7 @@ impl Pages {
             return Spawned::Untracked;
         }
         let Some(page) = places.page.get(self) else { return Spawned::Untracked };
-        let entry = page.entry(id);
+        let entry = page.entry(id, &self.freed);
         entry.occupy(id, parent, origin, measured);
         // One of the reserved places is the task's now; its end gives it back.
         places.reserved.store(places.reserved.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
@@ -235,9 +176,9 @@ impl Pages {
     pub(crate) fn remove(&self, places: &Places, id: u64) -> Option<(Origin, u64)> {
         let (page, known) = match self.find_page(id) {
             Some(page) => {
-                let entry = page.entry(id);
-                let known = (entry.hot.origin(), entry.hot.polls());
-                entry.hot.vacate();
+                let task = page.hot(id);
+                let known = (task.origin(), task.polls());
+                task.vacate();
                 (page, known)
             }
             None => self.bury(id)?,
@@ -252,9 +193,9 @@ impl Pages {
         self.tomb(id).store(id, Ordering::SeqCst);
         fence(Ordering::SeqCst);
         let page = self.find_page(id)?;
-        let entry = page.entry(id);
+        let task = page.hot(id);
         // The entry's place stays taken until it is given back, so nobody writes over its origin.
-        entry.hot.vacate_if(id).then(|| (page, (entry.hot.origin(), entry.hot.polls())))
+        task.vacate_if(id).then(|| (page, (task.origin(), task.polls())))
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "the lowest bits choose the place")]
@@ -322,13 +263,13 @@ impl Pages {
     /// Makes a free page the page of this number, with places reserved; or joins one that another thread opens now.
     fn open(&self, number: u64) -> Option<&Page> {
         let page = self.pop().or_else(|| self.grow())?;
-        page.state.store((number << COUNT_BITS) | u64::from(PLACES), Ordering::Release);
+        page.state().store(page::opened(number), Ordering::Release);
         let mut joined = None;
         for probe in 0..PROBES {
             let at = place(number, probe);
             match self.directory[at].set_if_empty(page, self) {
                 Ok(()) => {
-                    page.at.store(u32::try_from(at).ok()?, Ordering::Relaxed);
+                    page.at().store(at as u64, Ordering::Relaxed);
                     return Some(page);
                 }
                 Err(other) => joined = other.filter(|other| other.join(number)),
@@ -337,25 +278,25 @@ impl Pages {
                 break;
             }
         }
-        page.state.store(0, Ordering::Relaxed);
+        page.state().store(0, Ordering::Relaxed);
         self.push(page);
         joined
     }
 
     /// Gives places of a page back. Whoever gives the last one recycles the page.
     fn release(&self, page: &Page, places: u32) {
-        let before = page.state.fetch_sub(places.into(), Ordering::AcqRel);
-        if before & COUNT == u64::from(places) {
-            self.directory[page.at.load(Ordering::Relaxed) as usize % DIRECTORY].clear();
+        let before = page.state().fetch_sub(places.into(), Ordering::AcqRel);
+        if page::count(before) == u64::from(places) {
+            self.directory[index(page.at().load(Ordering::Relaxed))].clear();
             self.push(page);
         }
     }
 
     fn push(&self, page: &Page) {
-        let index = page.index.load(Ordering::Relaxed);
+        let index = first(page.index().load(Ordering::Relaxed));
         let mut head = self.free.load(Ordering::Relaxed);
         loop {
-            page.next.store(first(head), Ordering::Relaxed);
+            page.next().store(first(head).into(), Ordering::Relaxed);
             match self.free.compare_exchange_weak(head, retag(head, index + 1), Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) => return,
                 Err(newer) => head = newer,
@@ -368,7 +309,7 @@ impl Pages {
         loop {
             let page = self.page(first(head).checked_sub(1)?)?;
             // Another thread may have popped it and be using it: then the tag has changed and this is read in vain.
-            let next = page.next.load(Ordering::Relaxed);
+            let next = first(page.next().load(Ordering::Relaxed));
             match self.free.compare_exchange_weak(head, retag(head, next), Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => return Some(page),
                 Err(newer) => head = newer,
@@ -385,7 +326,7 @@ impl Pages {
             pages.try_into().unwrap_or_else(|_| unreachable!("a chunk has as many pages as were made"))
         });
         let page = self.page(index)?;
-        page.index.store(index, Ordering::Relaxed);
+        page.index().store(index.into(), Ordering::Relaxed);
         Some(page)
     }
 
@@ -397,8 +338,8 @@ impl Pages {
     pub(crate) fn for_each(&self, mut row: impl FnMut(Row)) {
         let grown = self.grown.load(Ordering::Acquire) as usize;
         for chunk in self.chunks[..grown.div_ceil(CHUNK)].iter().filter_map(Once::get) {
-            for page in chunk.iter().filter(|page| page.state.load(Ordering::Acquire) & COUNT != 0) {
-                page.entries().filter_map(Entry::read).for_each(&mut row);
+            for page in chunk.iter().filter(|page| page::count(page.state().load(Ordering::Acquire)) != 0) {
+                page.entries(&self.freed).filter_map(Entry::read).for_each(&mut row);
             }
         }
     }
@@ -411,9 +352,7 @@ impl Pages {
     /// Bytes of the pages and of what finds them.
     pub(crate) fn memory_bytes(&self) -> usize {
         let chunks = self.pages().div_ceil(CHUNK);
-        let pages = self.chunks[..chunks].iter().filter_map(Once::get).flatten();
-        let freed: usize = pages.map(|page| page.freed.memory_bytes()).sum();
-        chunks * CHUNK * size_of::<Page>() + freed + size_of::<Self>()
+        chunks * CHUNK * size_of::<Page>() + self.freed.memory_bytes() + size_of::<Self>()
     }
 
     /// Tasks that were spawned when there was no room.
@@ -425,19 +364,18 @@ impl Pages {
 /// The places that a page's number may be in. The first ones of consecutive numbers are consecutive, so that the common
 /// case is in the cache; the others are scattered, because a neighbour is as full as the place itself.
 #[inline]
-#[expect(clippy::cast_possible_truncation, reason = "the directory is indexed by the lowest bits")]
 fn place(number: u64, probe: usize) -> usize {
     if probe == 0 {
-        return number as usize % DIRECTORY;
+        return index(number);
     }
     let mixed = number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
     ((mixed >> 24) as usize).wrapping_add(probe.wrapping_mul((mixed >> 40) as usize | 1)) % DIRECTORY
 }
 
-/// Whether a page's state is of the page of this number, and not empty.
 #[inline]
-fn has_number(state: u64, number: u64) -> bool {
-    (state ^ (number << COUNT_BITS)) <= COUNT && state & COUNT != 0
+#[expect(clippy::cast_possible_truncation, reason = "the directory is indexed by the lowest bits")]
+fn index(place: u64) -> usize {
+    place as usize % DIRECTORY
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "the lower half of the word")]

@@ -3,7 +3,7 @@
 use loom::sync::Arc;
 use loom::thread;
 
-use crate::table::entry::Origin;
+use crate::table::entry::{Entry, Origin};
 use crate::table::pages::{Pages, Places, Spawned};
 
 fn origin(site: u16) -> Origin {
@@ -143,6 +143,27 @@ fn a_reader_never_mixes_two_tasks_of_one_entry() {
         }
         reader.join().unwrap();
         assert_eq!(live(&pages), [4, 6]);
+    });
+}
+
+#[test]
+fn a_hook_after_a_poll_takes_nothing_from_the_next_poll() {
+    model(|| {
+        let pages = Arc::new(Pages::new());
+        let places = Places::new();
+        assert_eq!(pages.insert(&places, 5, 0, origin(1), 0), Spawned::Live);
+        let _ = pages.find(5).expect("it is live").hot.count_poll(1);
+        let other = Arc::clone(&pages);
+        let after = thread::spawn(move || {
+            let entry = other.find(5).expect("it is live");
+            entry.charge(1_000, 1, true, 3);
+            entry.hot.lasted_until(2);
+        });
+        let _ = pages.find(5).expect("it is live").hot.count_poll(2);
+        after.join().unwrap();
+        let row = pages.find(5).and_then(Entry::read).expect("it is live");
+        assert_eq!((row.polls, row.busy_ns, row.last_poll_ms), (2, 1_000, 2));
+        assert!((row.longest_ns - 1_000.0).abs() < 1.0);
     });
 }
 
