@@ -74,6 +74,12 @@ pub trait Rows: Send + Sync + 'static {
         None
     }
 
+    /// The same of a field that is a float, which needs no [`Cell`] to be compared. It is asked first: such a field need not
+    /// be a quick cell as well.
+    fn quick_float(&self, _at: usize, _field: &str) -> Option<f64> {
+        None
+    }
+
     /// The memory that a row takes, about.
     fn row_bytes(&self) -> usize;
 }
@@ -112,6 +118,11 @@ pub trait Table: Send + Sync {
     ///
     /// Cost: a comparison for each field before it, then the conversion of that one.
     fn cell(&self, row: usize, field: &str) -> Option<Cell>;
+
+    /// One field of one row, if that is a float and quickly known; `None` says nothing of it.
+    fn quick_float(&self, _row: usize, _field: &str) -> Option<f64> {
+        None
+    }
 
     /// A whole row as JSON.
     fn to_json(&self, row: usize) -> Value;
@@ -177,11 +188,18 @@ impl<T: Rows> Table for Typed<T> {
     }
 
     fn cell(&self, row: usize, name: &str) -> Option<Cell> {
+        if let Some(float) = self.0.quick_float(row, name) {
+            return Some(Cell::Float(float));
+        }
         let quick = self.0.quick_cell(row, name);
         if quick.is_some() {
             return quick;
         }
         field::extract(&self.0.row(row)?, name)
+    }
+
+    fn quick_float(&self, row: usize, field: &str) -> Option<f64> {
+        self.0.quick_float(row, field)
     }
 
     fn to_json(&self, row: usize) -> Value {

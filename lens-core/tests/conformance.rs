@@ -385,3 +385,70 @@ fn operators_mean_the_same_on_every_two_values() {
         .flat_map(|(left, right)| OPERATORS.iter().map(move |operator| format!("repr(({left}) {operator} ({right}))")));
     check_all(programs, 600);
 }
+
+/// A comparison of a field is one call, and must be what reading the field and then comparing is: the same value or error,
+/// and as many steps.
+#[test]
+fn a_compared_field_means_what_its_value_means() {
+    let sandbox = Sandbox::new(Limits::default());
+    let run = |script: &str| {
+        let outcome = sandbox.run(script, service::capture());
+        outcome
+            .map(|outcome| (outcome.value, outcome.cost.steps))
+            .map_err(|error| (error.kind, error.message, error.help))
+    };
+    let fields = [
+        "id",
+        "name",
+        "state",
+        "busy_ms",
+        "parks",
+        "place",
+        "place.line",
+        "place.file",
+        "tags",
+        "tags.append",
+        "absent",
+        "parks.fix",
+        "name.upper",
+        "id.absent",
+    ];
+    let others =
+        ["5", "0.5", "-1", "\"idle\"", "\"\"", "None", "True", "known", "unknown", "huge", "nothing", "float_nan"];
+    for (row, field) in [0, 1, 4].into_iter().flat_map(|row| fields.map(|field| (row, field))) {
+        for other in others {
+            for operator in ["==", "!=", "<", ">", "<=", ">="] {
+                let names = format!(
+                    "rows = tasks.list(6)\nr = rows[{row}]\nknown = rows[4].busy_ms\nunknown = rows[1].parks\n\
+                     huge = rows[0].id\nfloat_nan = float(\"nan\")\n"
+                );
+                let fused = run(&format!("{names}r.{field} {operator} {other}"));
+                let apart = run(&format!("{names}(r.{field},)[0] {operator} {other}"));
+                match (fused, apart) {
+                    // An index is a step of its own.
+                    (Ok((fused, fused_steps)), Ok((apart, apart_steps))) => {
+                        assert_eq!((fused, fused_steps), (apart, apart_steps - 1), "r.{field} {operator} {other}");
+                    }
+                    (fused, apart) => assert_eq!(fused, apart, "r.{field} {operator} {other}"),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn an_error_of_a_compared_field_is_where_it_belongs() {
+    let sandbox = Sandbox::new(Limits::default());
+    let meant = |script: &str| {
+        let error = sandbox.run(script, service::capture()).unwrap_err();
+        let (at, excerpt) = (error.column.unwrap() as usize - 1, error.excerpt.unwrap());
+        excerpt.text.chars().skip(at).take(excerpt.width as usize).collect::<String>()
+    };
+    assert_eq!(meant("[t for t in tasks.list(3) if t.busy > 5]"), "t.busy");
+    assert_eq!(meant("[t for t in tasks.list(3) if t.place.lin > 5]"), "t.place.lin");
+    assert_eq!(meant("[t for t in tasks.list(3) if t.plce.line > 5]"), "t.plce");
+    assert_eq!(meant("[t for t in tasks.list(3) if t.name > 5]"), "t.name > 5");
+    assert_eq!(meant("x = tasks.list(3)[1]\nx.parks == 5"), "x.parks == 5");
+    assert_eq!(meant("t = tasks.list(3)[1]\nf\"{t.id} {t.busy > 5}\""), "t.busy");
+    assert_eq!(meant("t = None\n[t.a < 5]"), "t.a");
+}

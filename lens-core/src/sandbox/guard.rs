@@ -27,6 +27,7 @@ mod dialect;
 mod encode;
 mod explain;
 mod fault;
+mod fields;
 mod form;
 mod format;
 mod fstring;
@@ -156,7 +157,7 @@ fn run(prepared: &Prepared, module: &Module, meter: &Meter) -> Result<Outcome, Q
     evaluator.before_stmt_for_dap((Box::new(EveryStatement) as Box<dyn BeforeStmtFuncDyn<'_, '_>>).into());
     let value = evaluator
         .eval_module(ast.clone(), builtins::globals())
-        .map_err(|error| explain::runtime(&error, script, source, &meter.limits, known))?;
+        .map_err(|error| explain::runtime(&error, script, source, meter, known))?;
     let columns = encode::columns(value);
     let value = encode::answer(value, meter, module.heap())
         .map_err(|error| explain::answer(&error, script, source, &meter.limits, known))?;

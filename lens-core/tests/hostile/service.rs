@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use lens_core::{About, Capture, Functions, OrUnavailable, Reading, Recorder, RegistryBuilder, Skill, Unavailable};
+use lens_core::{
+    About, Capture, Functions, OrUnavailable, Reading, Recorder, RegistryBuilder, Rows, Skill, Unavailable,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -62,9 +64,32 @@ impl Skill for Tasks {
     }
 
     fn functions(to: Functions<State>) -> Functions<State> {
-        to.rows("list", "All tasks.", "tasks.list()", |_, List { limit }| {
-            Ok((0..limit.min(200_000)).map(row).collect())
+        to.lazy_rows("list", "All tasks.", "tasks.list()", |_, List { limit }| {
+            Ok(Listed((0..limit.min(200_000)).map(row).collect()))
         })
+    }
+}
+
+/// Rows of which a float is quickly known, as the many ones of a real skill.
+struct Listed(Vec<Row>);
+
+impl Rows for Listed {
+    type Row<'a> = &'a Row;
+
+    fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    fn row(&self, at: usize) -> Option<&Row> {
+        self.0.get(at)
+    }
+
+    fn quick_float(&self, at: usize, field: &str) -> Option<f64> {
+        self.0.get(at).filter(|_| field == "busy_ms").map(|row| row.busy_ms)
+    }
+
+    fn row_bytes(&self) -> usize {
+        self.0.row_bytes()
     }
 }
 

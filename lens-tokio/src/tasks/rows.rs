@@ -271,24 +271,36 @@ impl<'a> TaskRow<'a> {
     }
 }
 
-/// One of the fields that many tasks are filtered by, as the task's row has it.
+/// One of the fields that many tasks are filtered by, as the task's row has it, if it is a float.
 #[inline]
-pub(crate) fn cell(tasks: &Tasks, task: &Row, field: &str) -> Option<Cell> {
-    let since = || tasks.running_since(task.id);
-    let until_now = |from: u64| Cell::Float(millis(tasks.at_ms.saturating_sub(from)));
+pub(crate) fn float(tasks: &Tasks, task: impl FnOnce() -> Option<Row>, field: &str) -> Option<f64> {
+    let until_now = |from: u64| millis(tasks.at_ms.saturating_sub(from));
+    match field {
+        "busy_ms" => Some(nanos(task()?.busy_ns)),
+        "age_ms" => Some(until_now(task()?.origin.spawned_ms())),
+        "idle_ms" => {
+            let task = task()?;
+            tasks.running_since(task.id).is_none().then(|| until_now(task.last_poll_ms))
+        }
+        "running_ms" => tasks.running_since(task()?.id).map(until_now),
+        _ => None,
+    }
+}
+
+/// The others of these fields.
+#[inline]
+pub(crate) fn cell(tasks: &Tasks, task: impl Fn() -> Option<Row>, field: &str) -> Option<Cell> {
+    let since = |task: Row| tasks.running_since(task.id);
     Some(match field {
-        "id" => task.id.into(),
-        "place" => match tasks.place(task.origin).and_then(|place| place.place.clone()) {
+        "id" => task()?.id.into(),
+        "place" => match tasks.place(task()?.origin).and_then(|place| place.place.clone()) {
             Some(place) => Cell::Text(place),
             None => Cell::Null,
         },
-        "state" => Cell::Text(if since().is_some() { "running" } else { "idle" }.to_owned()),
-        "running_ms" => since().map_or(Cell::Null, until_now),
-        "age_ms" => until_now(task.origin.spawned_ms()),
-        "idle_ms" if since().is_some() => Cell::Null,
-        "idle_ms" => until_now(task.last_poll_ms),
-        "polls_total" => task.polls.into(),
-        "busy_ms" => Cell::Float(nanos(task.busy_ns)),
+        "state" => Cell::Text(if since(task()?).is_some() { "running" } else { "idle" }.to_owned()),
+        // One of them is null, the other a float.
+        "idle_ms" | "running_ms" if (field == "idle_ms") == since(task()?).is_some() => Cell::Null,
+        "polls_total" => task()?.polls.into(),
         _ => return None,
     })
 }

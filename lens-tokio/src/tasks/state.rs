@@ -217,7 +217,11 @@ impl Rows for TaskList {
 
     #[inline]
     fn quick_cell(&self, at: usize, field: &str) -> Option<Cell> {
-        rows::cell(&self.tasks, &self.tasks.get(*self.at.get(at)?)?, field)
+        rows::cell(&self.tasks, || self.tasks.get(*self.at.get(at)?), field)
+    }
+
+    fn quick_float(&self, at: usize, field: &str) -> Option<f64> {
+        rows::float(&self.tasks, || self.tasks.get(*self.at.get(at)?), field)
     }
 
     fn row_bytes(&self) -> usize {
@@ -414,7 +418,9 @@ mod tests {
         for at in 0..list.count() {
             let Answer::Rows(whole) = Answer::rows(vec![list.row(at).unwrap().into_owned()]) else { panic!("rows") };
             for field in whole.fields(0) {
-                if let Some(cell) = list.quick_cell(at, field) {
+                for cell in
+                    [list.quick_float(at, field).map(Cell::Float), list.quick_cell(at, field)].into_iter().flatten()
+                {
                     quick += 1;
                     assert_eq!(Some(cell), whole.cell(0, field), "{field} of {at}");
                 }
@@ -422,5 +428,6 @@ mod tests {
         }
         assert_eq!(quick, 3 * 8);
         assert_eq!((list.quick_cell(0, "no_field"), list.quick_cell(3, "id")), (None, None));
+        assert_eq!((list.quick_float(0, "no_field"), list.quick_float(3, "busy_ms")), (None, None));
     }
 }

@@ -26,9 +26,15 @@ pub(super) const MOST_ARGUMENTS: usize = 256;
 #[inline]
 pub(super) fn attribute<'v>(value: Value<'v>, name: &str, hand: Hand<'_, 'v>) -> Checked<Value<'v>> {
     if let Some(row) = value.downcast_ref::<Row<'v>>() {
-        return row.field(name, hand.heap).ok_or_else(|| methods::no_attribute("a row", name, &row.fields()).into());
+        return row.field(name, hand.heap).ok_or_else(|| no_field(row, name));
     }
     other_attribute(value, name, hand)?.ok_or_else(|| no_attribute(value, name))
+}
+
+/// The error for a field that a row does not have.
+#[cold]
+pub(super) fn no_field(row: &Row<'_>, name: &str) -> starlark::Error {
+    methods::no_attribute("a row", name, &row.fields()).into()
 }
 
 /// The field or method `name` of anything but a row.

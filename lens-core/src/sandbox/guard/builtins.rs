@@ -13,7 +13,7 @@ use std::sync::OnceLock;
 use starlark::environment::{Globals, GlobalsBuilder, LibraryExtension};
 use starlark::values::Value;
 
-use super::{access, methods, operators};
+use super::{access, fields, methods, operators};
 
 /// The interpreter's own library: what the guard's functions call once they have checked everything.
 fn own() -> &'static Globals {
@@ -44,6 +44,7 @@ pub(super) fn globals() -> &'static Globals {
         builder.set("__inf", f64::INFINITY);
         operators::register(&mut builder);
         access::register(&mut builder);
+        fields::register(&mut builder);
         methods::register(&mut builder);
         collections::register(&mut builder);
         scalars::register(&mut builder);

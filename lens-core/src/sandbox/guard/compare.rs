@@ -10,7 +10,7 @@ use super::form::{self, Form, known};
 use super::meter::Meter;
 
 /// How many bytes of text are compared in one step.
-const BYTES_PER_STEP: usize = 64;
+pub(super) const BYTES_PER_STEP: usize = 64;
 
 /// Compares values for one query.
 #[derive(Clone, Copy)]

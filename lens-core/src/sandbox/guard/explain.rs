@@ -6,6 +6,7 @@ use starlark_syntax::{Error, ErrorKind};
 use super::dialect;
 use super::fault::Fault;
 use super::lex::{Kind, Token};
+use super::meter::Meter;
 use super::place::Place;
 use super::rewrite::Rewritten;
 use crate::error::nearest;
@@ -94,11 +95,14 @@ pub(super) fn runtime(
     error: &Error,
     script: &Rewritten,
     source: &str,
-    limits: &Limits,
+    meter: &Meter,
     known: impl FnOnce() -> Vec<String>,
 ) -> QueryError {
-    let place = dialect::span(error).and_then(|(from, to)| script.origin(from, to));
-    located(what(error, limits, known), place, source)
+    let place = dialect::span(error).and_then(|(from, to)| {
+        let field = if meter.reads_field.get() { script.field(from, to) } else { None };
+        field.or_else(|| script.origin(from, to))
+    });
+    located(what(error, &meter.limits, known), place, source)
 }
 
 /// What is wrong with the script's value.

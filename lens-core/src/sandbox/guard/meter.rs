@@ -127,6 +127,8 @@ pub(super) struct Meter {
     next_look: Cell<u64>,
     printed: RefCell<Vec<String>>,
     printed_bytes: Cell<usize>,
+    /// Whether the function that runs reads a field, before it does something else with it.
+    pub(super) reads_field: Cell<bool>,
     /// The skills that it has asked.
     asked: RefCell<BTreeSet<String>>,
 }
@@ -166,6 +168,7 @@ impl Meter {
             next_look: Cell::new(STEPS_PER_LOOK),
             printed: RefCell::default(),
             printed_bytes: Cell::new(0),
+            reads_field: Cell::new(false),
             asked: RefCell::default(),
         }
     }

@@ -5,6 +5,7 @@
 //! | the script | becomes |
 //! |---|---|
 //! | `a + b`, `-a` | `__add(a, b)`, `__neg(a)` |
+//! | `x.f < 5`, `x.f < y` | `__field_lt(x, "f", 5)`, `__field_lt(x, "f", y)` |
 //! | `x.f`, `x.f(a)` | `__attr(x, "f")`, `__m1(x, "f", a)` |
 //! | `x[k]`, `x[a:b]` | `__at(x, k)`, `__slice(x, a, b, None)` |
 //! | `f(a, *b, **c)` | `__call(f)(a, *__star(b), **__stars(c))` |
@@ -20,6 +21,8 @@
 mod expression;
 mod names;
 mod statement;
+
+use std::cmp::Reverse;
 
 use starlark_syntax::codemap::Span;
 use starlark_syntax::syntax::AstModule;
@@ -58,6 +61,12 @@ impl Rewritten {
     pub(super) fn origin(&self, from: usize, to: usize) -> Option<(usize, usize)> {
         let around = self.places.iter().filter(|place| place.from <= from && to <= place.to);
         around.min_by_key(|place| place.to - place.from).map(|place| (place.start, place.end))
+    }
+
+    /// The range of the field that the call of the bytes `from` to `to` compares: what was noted first within it.
+    pub(super) fn field(&self, from: usize, to: usize) -> Option<(usize, usize)> {
+        let within = self.places.iter().filter(|place| from < place.from && place.to < to);
+        within.min_by_key(|place| (place.from, Reverse(place.to))).map(|place| (place.start, place.end))
     }
 }
 

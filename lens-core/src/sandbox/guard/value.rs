@@ -60,8 +60,20 @@ impl<'v> Row<'v> {
 
     /// One of its fields.
     #[inline]
+    pub(super) fn cell(&self, name: &str) -> Option<Cell> {
+        self.table()?.cell(self.index, name)
+    }
+
+    /// One of its fields, if it is a float and quickly known.
+    #[inline]
+    pub(super) fn quick_float(&self, name: &str) -> Option<f64> {
+        self.table()?.quick_float(self.index, name)
+    }
+
+    /// One of its fields, as a script sees it.
+    #[inline]
     pub(super) fn field(&self, name: &str, heap: &'v Heap) -> Option<Value<'v>> {
-        self.table()?.cell(self.index, name).map(|cell| from_cell(cell, heap))
+        self.cell(name).map(|cell| from_cell(cell, heap))
     }
 
     /// The names of its fields.

@@ -37,6 +37,19 @@ fn binary(operator: BinOp) -> Option<&'static str> {
     })
 }
 
+/// The guard's function that compares a field; `None` for what compares nothing.
+fn of_field(operator: BinOp) -> Option<&'static str> {
+    Some(match operator {
+        BinOp::Equal => "__field_eq",
+        BinOp::NotEqual => "__field_ne",
+        BinOp::Less => "__field_lt",
+        BinOp::Greater => "__field_gt",
+        BinOp::LessOrEqual => "__field_le",
+        BinOp::GreaterOrEqual => "__field_ge",
+        _ => return None,
+    })
+}
+
 /// The guard's function for an assignment with an operator; those of lists and dicts change the value in its place.
 pub(super) fn augmented(operator: AssignOp) -> &'static str {
     match operator {
@@ -157,6 +170,9 @@ impl Writer<'_> {
             ExprP::Minus(value) => self.function("__neg", &[value]),
             ExprP::Plus(value) => self.function("__pos", &[value]),
             ExprP::BitNot(value) => self.function("__inv", &[value]),
+            ExprP::Op(left, operator, right) if self.is_of_field(left, *operator, right) => {
+                self.field_compared(left, *operator, right)
+            }
             ExprP::Op(left, operator, right) => match binary(*operator) {
                 Some(function) => self.function(function, &[left, right]),
                 None => {
@@ -198,6 +214,34 @@ impl Writer<'_> {
             // They were taken out before.
             ExprP::FString(_) => Err(self.error(expression.span, "this f-string cannot be read")),
         }
+    }
+
+    /// Whether it compares a field with what is at hand: one call then does it, as most filters do for each row. Anything
+    /// else on the right could do something before the field is read; a name can only be missing.
+    fn is_of_field(&self, left: &AstExpr, operator: BinOp, right: &AstExpr) -> bool {
+        let is_at_hand = match &right.node {
+            ExprP::Literal(_) => true,
+            ExprP::Identifier(name) => self.plain.fstring(&name.node.ident).is_none(),
+            ExprP::Minus(value) => is_number(value),
+            _ => false,
+        };
+        matches!(left.node, ExprP::Dot(..)) && of_field(operator).is_some() && is_at_hand
+    }
+
+    fn field_compared(&mut self, left: &AstExpr, operator: BinOp, right: &AstExpr) -> Written {
+        let (ExprP::Dot(object, name), Some(function)) = (&left.node, of_field(operator)) else { return Ok(()) };
+        self.put(function);
+        self.put("(");
+        self.noted(left.span, |writer| {
+            writer.expression(object)?;
+            writer.put(", ");
+            writer.literal(&name.node);
+            Ok(())
+        })?;
+        self.put(", ");
+        self.expression(right)?;
+        self.put(")");
+        Ok(())
     }
 
     fn constant(&mut self, literal: &AstLiteral, span: Span) -> Written {
