@@ -170,12 +170,23 @@ impl Writer<'_> {
             ExprP::Minus(value) => self.function("__neg", &[value]),
             ExprP::Plus(value) => self.function("__pos", &[value]),
             ExprP::BitNot(value) => self.function("__inv", &[value]),
-            ExprP::Op(left, operator, right) if self.is_of_field(left, *operator, right) => {
-                self.field_compared(left, *operator, right)
-            }
-            ExprP::Op(left, operator, right) => match binary(*operator) {
-                Some(function) => self.function(function, &[left, right]),
-                None => {
+            ExprP::Op(left, operator, right) => match (binary(*operator), of_field(*operator), &left.node) {
+                (_, Some(function), ExprP::Dot(object, name)) if self.is_at_hand(right) => {
+                    self.put(function);
+                    self.put("(");
+                    self.noted(left.span, |writer| {
+                        writer.expression(object)?;
+                        writer.put(", ");
+                        writer.literal(&name.node);
+                        Ok(())
+                    })?;
+                    self.put(", ");
+                    self.expression(right)?;
+                    self.put(")");
+                    Ok(())
+                }
+                (Some(function), ..) => self.function(function, &[left, right]),
+                (None, ..) => {
                     self.put("(");
                     self.condition(left)?;
                     self.put(if *operator == BinOp::And { " and " } else { " or " });
@@ -216,32 +227,15 @@ impl Writer<'_> {
         }
     }
 
-    /// Whether it compares a field with what is at hand: one call then does it, as most filters do for each row. Anything
-    /// else on the right could do something before the field is read; a name can only be missing.
-    fn is_of_field(&self, left: &AstExpr, operator: BinOp, right: &AstExpr) -> bool {
-        let is_at_hand = match &right.node {
+    /// Whether a field can be compared with it in one call. Anything else could do something before the field is read; a
+    /// name can only be missing.
+    fn is_at_hand(&self, right: &AstExpr) -> bool {
+        match &right.node {
             ExprP::Literal(_) => true,
             ExprP::Identifier(name) => self.plain.fstring(&name.node.ident).is_none(),
             ExprP::Minus(value) => is_number(value),
             _ => false,
-        };
-        matches!(left.node, ExprP::Dot(..)) && of_field(operator).is_some() && is_at_hand
-    }
-
-    fn field_compared(&mut self, left: &AstExpr, operator: BinOp, right: &AstExpr) -> Written {
-        let (ExprP::Dot(object, name), Some(function)) = (&left.node, of_field(operator)) else { return Ok(()) };
-        self.put(function);
-        self.put("(");
-        self.noted(left.span, |writer| {
-            writer.expression(object)?;
-            writer.put(", ");
-            writer.literal(&name.node);
-            Ok(())
-        })?;
-        self.put(", ");
-        self.expression(right)?;
-        self.put(")");
-        Ok(())
+        }
     }
 
     fn constant(&mut self, literal: &AstLiteral, span: Span) -> Written {
