@@ -58,8 +58,8 @@ pub const MAX_FINDINGS: usize = 20;
 pub const STACK_BYTES: usize = 64 << 20;
 
 /// How long a query runs with the priority of the service's threads, and how many steps of niceness it then steps back, on
-/// Linux. What people ask takes less; what takes longer gets a third of a service thread's share where processors are short,
-/// so that the service answers while four such queries run.
+/// Linux. What people ask takes less; what takes longer gets a third of a service thread's share where processors are short.
+/// All queries keep to half of the service's processors besides, so that it finds one free while they run.
 pub const FAIR_FOR: Duration = Duration::from_millis(50);
 /// See [`FAIR_FOR`]. More leaves the service more, and lets heavy queries run into their limit on a busy machine.
 pub const STEP_BACK: i32 = 5;

@@ -3,7 +3,7 @@
 //!
 //! A slot is taken before its thread starts and given back before the answer is handed over, so a client that has its
 //! answer can ask again. Work is answered exactly once: by its own thread, or by the watcher, whichever takes the
-//! callback out of the run first. A thread that was given up is counted until it ends.
+//! callback out of the run first. A thread that was given up is counted until it ends. All keep to half of the processors.
 
 use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -90,6 +90,26 @@ fn answer<T>(done: Done<T>, result: Result<T, QueryError>) {
     let _ = catch_unwind(AssertUnwindSafe(|| done(result)));
 }
 
+/// Keeps this thread to half of the process's processors, rounded up: the service finds another one free at any time, and
+/// need not wait until the kernel takes this one away from a script, which is a tick of some milliseconds. Which half
+/// depends on the process, so that several of a machine spread. Refused where the service has moved to other processors,
+/// or a sandbox of the system forbids it; then it stays as it is.
+#[cfg(target_os = "linux")]
+fn leave_processors() {
+    use rustix::process::getpid;
+    use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+    // The service's own, because whoever asks may be such a thread itself.
+    let Ok(service) = sched_getaffinity(Some(getpid())) else { return };
+    let processors: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|cpu| service.is_set(*cpu)).collect();
+    let first = getpid().as_raw_nonzero().get().unsigned_abs() as usize % processors.len().max(1);
+    let mut half = CpuSet::new();
+    processors.iter().cycle().skip(first).take(processors.len().div_ceil(2)).for_each(|cpu| half.set(*cpu));
+    let _ = sched_setaffinity(None, &half);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn leave_processors() {}
+
 impl Threads {
     pub(super) fn new(limits: &Limits) -> Arc<Self> {
         Arc::new(Self {
@@ -117,6 +137,7 @@ impl Threads {
         let delivery = Delivery { threads: Arc::clone(self), run: Arc::clone(&run) };
         let last = Delivery { threads: Arc::clone(self), run: Arc::clone(&run) };
         let body = move || {
+            leave_processors();
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| work(delivery))) {
                 let message = crate::registry::panic_message(&*panic);
                 let message = format!("lens panicked while it answered: {message}");

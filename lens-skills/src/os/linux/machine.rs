@@ -27,8 +27,9 @@ pub(super) fn cores(files: &mut Files) -> Reading<Vec<(u32, Ticks)>> {
     parsed(files, "/proc/stat", lines)
 }
 
+/// Of the process's first thread: one that answers queries keeps to fewer.
 pub(super) fn allowed_count() -> Reading<u32> {
-    let set = rustix::thread::sched_getaffinity(None);
+    let set = rustix::thread::sched_getaffinity(Some(rustix::process::getpid()));
     set.map(|set| set.count()).map_err(|error| Unavailable::failed(format!("sched_getaffinity failed: {error}")))
 }
 

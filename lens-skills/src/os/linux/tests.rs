@@ -175,6 +175,18 @@ fn process_knows_when_it_started() {
 }
 
 #[test]
+fn the_processors_are_the_process_s_and_not_those_of_the_thread_that_asks() {
+    use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+    let service = sched_getaffinity(Some(rustix::process::getpid())).unwrap();
+    let last = (0..CpuSet::MAX_CPU).rfind(|cpu| service.is_set(*cpu)).unwrap();
+    let mut one = CpuSet::new();
+    one.set(last);
+    sched_setaffinity(None, &one).unwrap();
+    assert_eq!(sched_getaffinity(None).unwrap().count(), 1);
+    assert_eq!(machine::allowed_count().unwrap(), service.count());
+}
+
+#[test]
 fn machine_agrees_with_other_ways_to_ask_it() {
     let skill = OsSkill::new();
     let info = rustix::system::sysinfo();
