@@ -7,6 +7,7 @@
 mod error;
 mod guard;
 mod limits;
+mod processors;
 mod threads;
 mod worker;
 

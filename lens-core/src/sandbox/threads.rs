@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::error::{QueryError, QueryErrorKind};
 use super::limits::{GRACE, Limits, STACK_BYTES};
+use super::processors;
 use crate::store::Store;
 
 /// How long the watcher's thread stays when nothing runs.
@@ -90,28 +91,9 @@ fn answer<T>(done: Done<T>, result: Result<T, QueryError>) {
     let _ = catch_unwind(AssertUnwindSafe(|| done(result)));
 }
 
-/// Keeps this thread to half of the process's processors, rounded up: the service finds another one free at any time, and
-/// need not wait until the kernel takes this one away from a script, which is a tick of some milliseconds. Which half
-/// depends on the process, so that several of a machine spread. Refused where the service has moved to other processors,
-/// or a sandbox of the system forbids it; then it stays as it is.
-#[cfg(target_os = "linux")]
-fn leave_processors() {
-    use rustix::process::getpid;
-    use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
-    // The service's own, because whoever asks may be such a thread itself.
-    let Ok(service) = sched_getaffinity(Some(getpid())) else { return };
-    let processors: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|cpu| service.is_set(*cpu)).collect();
-    let first = getpid().as_raw_nonzero().get().unsigned_abs() as usize % processors.len().max(1);
-    let mut half = CpuSet::new();
-    processors.iter().cycle().skip(first).take(processors.len().div_ceil(2)).for_each(|cpu| half.set(*cpu));
-    let _ = sched_setaffinity(None, &half);
-}
-
-#[cfg(not(target_os = "linux"))]
-fn leave_processors() {}
-
 impl Threads {
     pub(super) fn new(limits: &Limits) -> Arc<Self> {
+        processors::count();
         Arc::new(Self {
             concurrency: limits.concurrency,
             abandoned: limits.abandoned,
@@ -137,7 +119,7 @@ impl Threads {
         let delivery = Delivery { threads: Arc::clone(self), run: Arc::clone(&run) };
         let last = Delivery { threads: Arc::clone(self), run: Arc::clone(&run) };
         let body = move || {
-            leave_processors();
+            processors::leave_half();
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| work(delivery))) {
                 let message = crate::registry::panic_message(&*panic);
                 let message = format!("lens panicked while it answered: {message}");
