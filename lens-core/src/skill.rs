@@ -30,8 +30,8 @@ use crate::time::{Span, Timestamp};
 
 /// One area of knowledge about the service.
 ///
-/// lens calls the methods from its own threads, never from the service's; those of queries keep to half of the processors,
-/// and so do threads that they start. A skill that panics or does not return is reported as broken or stuck; the others go
+/// lens calls the methods from its own threads, never from the service's; those of queries that take long keep to half of the
+/// processors, and so do threads that they start. A skill that panics or does not return is reported as broken or stuck; the others go
 /// on.
 ///
 /// # Examples

@@ -25,24 +25,28 @@ fn main_answers_when_no_expression_does() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_query_that_takes_long_steps_back_behind_the_service() {
+fn a_query_that_takes_long_makes_room_for_the_service() {
     let niceness = || rustix::process::getpriority_process(None).unwrap();
+    let processors = || rustix::thread::sched_getaffinity(None).unwrap().count();
     let sandbox = Sandbox::new(Limits { wall: FAIR_FOR * 10, ..Limits::default() });
     let endless = "for a in range(1000000):\n for b in range(1000000): pass";
     let answered = |source: &str| loop {
         let (answer, answered) = std::sync::mpsc::channel();
         let told = move |_| {
             let thread = std::thread::current().name().unwrap_or_default().to_owned();
-            answer.send((thread, niceness())).unwrap();
+            answer.send((thread, (niceness(), processors()))).unwrap();
         };
         let running = sandbox.start(source, empty(), told).unwrap();
-        let (thread, niceness) = answered.recv().unwrap();
+        let (thread, room) = answered.recv().unwrap();
         drop(running);
         // On a busy machine the watcher may answer for it.
         if thread == "lens-query" {
-            break niceness;
+            break room;
         }
     };
-    assert_eq!(answered("1 + 1"), niceness());
-    assert_eq!(answered(endless), niceness() + STEP_BACK);
+    // On a busy machine even this may take long.
+    assert!((0..100).any(|_| answered("1 + 1") == (niceness(), processors())));
+    // A quota may allow fewer than there are.
+    let usable = u32::try_from(std::thread::available_parallelism().unwrap().get()).unwrap();
+    assert_eq!(answered(endless), (niceness() + STEP_BACK, usable.div_ceil(2)));
 }

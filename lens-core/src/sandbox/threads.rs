@@ -3,7 +3,7 @@
 //!
 //! A slot is taken before its thread starts and given back before the answer is handed over, so a client that has its
 //! answer can ask again. Work is answered exactly once: by its own thread, or by the watcher, whichever takes the
-//! callback out of the run first. A thread that was given up is counted until it ends. All keep to half of the processors.
+//! callback out of the run first. A thread that was given up is counted until it ends.
 
 use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 
 use super::error::{QueryError, QueryErrorKind};
 use super::limits::{GRACE, Limits, STACK_BYTES};
-use super::processors;
 use crate::store::Store;
 
 /// How long the watcher's thread stays when nothing runs.
@@ -93,7 +92,6 @@ fn answer<T>(done: Done<T>, result: Result<T, QueryError>) {
 
 impl Threads {
     pub(super) fn new(limits: &Limits) -> Arc<Self> {
-        processors::count();
         Arc::new(Self {
             concurrency: limits.concurrency,
             abandoned: limits.abandoned,
@@ -119,7 +117,6 @@ impl Threads {
         let delivery = Delivery { threads: Arc::clone(self), run: Arc::clone(&run) };
         let last = Delivery { threads: Arc::clone(self), run: Arc::clone(&run) };
         let body = move || {
-            processors::leave_half();
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| work(delivery))) {
                 let message = crate::registry::panic_message(&*panic);
                 let message = format!("lens panicked while it answered: {message}");

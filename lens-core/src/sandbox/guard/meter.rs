@@ -20,7 +20,8 @@ use super::fault::{Checked, Fault};
 use crate::capture::Capture;
 use crate::sandbox::Cost;
 use crate::sandbox::error::{QueryError, QueryErrorKind};
-use crate::sandbox::limits::{FAIR_FOR, Limits, STEP_BACK};
+use crate::sandbox::limits::{ANYWHERE_FOR, FAIR_FOR, Limits, STEP_BACK};
+use crate::sandbox::processors::leave_half;
 
 /// How many steps pass between two looks at the clock.
 const STEPS_PER_LOOK: u64 = 32;
@@ -120,7 +121,8 @@ pub(super) struct Meter {
     pub(super) capture: Arc<Capture>,
     started: Instant,
     deadline: Instant,
-    /// Whether it has stepped back.
+    /// Whether it keeps to half of the processors, and whether it has stepped back.
+    is_aside: Cell<bool>,
     is_behind: Cell<bool>,
     is_cancelled: Arc<AtomicBool>,
     steps: Cell<u64>,
@@ -162,6 +164,7 @@ impl Meter {
             capture: Arc::clone(capture),
             started,
             deadline: started + limits.wall,
+            is_aside: Cell::new(false),
             is_behind: Cell::new(false),
             is_cancelled: Arc::clone(is_cancelled),
             steps: Cell::new(0),
@@ -213,10 +216,7 @@ impl Meter {
         if now >= self.deadline {
             return Err(Fault(late(limits)).into());
         }
-        if !self.is_behind.get() && now.saturating_duration_since(self.started) >= FAIR_FOR {
-            self.is_behind.set(true);
-            step_back();
-        }
+        self.make_room(now);
         if self.steps.get() > limits.steps {
             return Err(Fault::limit(
                 format!("the query took more than its limit of {} steps (`steps`)", limits.steps),
@@ -225,6 +225,17 @@ impl Meter {
             .into());
         }
         Ok(())
+    }
+
+    /// Makes room for the service once it has run for long.
+    fn make_room(&self, now: Instant) {
+        let ran = now.saturating_duration_since(self.started);
+        if ran >= ANYWHERE_FOR && !self.is_aside.replace(true) {
+            leave_half();
+        }
+        if ran >= FAIR_FOR && !self.is_behind.replace(true) {
+            step_back();
+        }
     }
 
     /// Refuses an operation that would take too much memory on the interpreter's heap, before it acts.

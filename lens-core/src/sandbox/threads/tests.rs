@@ -129,28 +129,3 @@ fn work_is_done_by_a_thread_of_which_the_cost_is_counted() {
         .unwrap();
     assert_eq!(answered.recv().unwrap(), Ok(true));
 }
-
-#[cfg(target_os = "linux")]
-#[test]
-fn threads_leave_half_of_the_processors_to_the_service() {
-    use rustix::thread::{CpuSet, sched_getaffinity};
-    fn of_a_thread(threads: &Arc<Threads>) -> CpuSet {
-        let (answer, answered) = channel();
-        let work = |delivery: Delivery<CpuSet>| delivery.deliver(Ok(sched_getaffinity(None).unwrap()));
-        threads.start(Duration::from_secs(5), late(), work, move |result| answer.send(result).unwrap()).unwrap();
-        answered.recv().unwrap().unwrap()
-    }
-    let threads = threads(&Limits::default());
-    let (service, query) = (sched_getaffinity(None).unwrap(), of_a_thread(&threads));
-    // A quota may allow fewer than there are.
-    let usable = u32::try_from(std::thread::available_parallelism().unwrap().get()).unwrap();
-    assert!(usable <= service.count());
-    assert_eq!(query.count(), usable.div_ceil(2));
-    assert!((0..CpuSet::MAX_CPU).all(|cpu| service.is_set(cpu) || !query.is_set(cpu)));
-    // One that is started by such a thread has no less.
-    let (answer, answered) = channel();
-    let inner = Arc::clone(&threads);
-    let work = move |delivery: Delivery<CpuSet>| delivery.deliver(Ok(of_a_thread(&inner)));
-    threads.start(Duration::from_secs(5), late(), work, move |result| answer.send(result).unwrap()).unwrap();
-    assert_eq!(answered.recv().unwrap().unwrap(), query);
-}

@@ -15,6 +15,7 @@ use crate::capture::Capture;
 use crate::error::CallError;
 use crate::sandbox::error::{QueryError, QueryErrorKind};
 use crate::sandbox::limits::{GRACE, Limits};
+use crate::sandbox::processors::leave_half;
 use crate::sandbox::{Cost, Outcome, guard};
 
 /// A child that does not outlive its query.
@@ -36,6 +37,8 @@ pub(in crate::sandbox) fn run(
     is_cancelled: &AtomicBool,
 ) -> Result<Outcome, QueryError> {
     let patience = Patience { deadline: Instant::now() + limits.wall + GRACE, is_cancelled };
+    // The process as well, which inherits it.
+    leave_half();
     let mut child = start()?;
     let pipes = child.0.stdin.take().zip(child.0.stdout.take());
     let (mut input, mut output) = pipes.ok_or_else(|| ended(&mut child))?;
