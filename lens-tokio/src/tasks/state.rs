@@ -237,7 +237,7 @@ impl Tasks {
         running.sort_by_key(|poll| poll.task);
         let counts = table.all_counts();
         let live = usize::try_from(counts.spawned.saturating_sub(counts.finished)).unwrap_or(0);
-        let mut rows = Copied::with_capacity(live);
+        let mut rows = Copied::with_capacity(live, bytes::reading().is_ok());
         table.for_each(|row| rows.push(&row));
         let places = table.sites.numbers().map(|site| Place::of(table, site)).collect();
         let mut ended: Vec<_> = table.slots.iter().flat_map(|slot| slot.ends.iter()).map(Ended).collect();
