@@ -28,9 +28,12 @@ pub use watchdog::{Settings, Watchdog, WatchedRuntime, WatchedRuntimes};
 /// [`TICK`]; more finds only what hurts more.
 pub const THRESHOLD: Duration = Duration::from_millis(10);
 
-/// How often the watchdog looks. Durations of stalls are up to this much short: a poll is only known to have begun when
-/// it was first seen.
+/// How often the watchdog looks while something is polled. Durations of stalls are up to this much short where they end.
 pub const TICK: Duration = Duration::from_millis(5);
+
+/// How often it looks while nothing is polled, as of the last look. Durations of stalls are up to this much short where
+/// they begin: a poll is only known to have begun when it was first seen.
+pub const QUIET_TICK: Duration = Duration::from_millis(10);
 
 /// How often it looks at most: when a poll is about to become a stall, and until the stack of a stall is there.
 pub const ALERT_TICK: Duration = Duration::from_millis(1);

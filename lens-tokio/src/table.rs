@@ -311,7 +311,7 @@ impl Table {
         &self.pages
     }
 
-    /// A ticker of the table's clock, to be ticked every 1 to 5 ms.
+    /// A ticker of the table's clock, to be ticked every 1 to 10 ms.
     pub(crate) fn ticker(&'static self) -> Ticker {
         self.clock.start();
         self.clock.add_ticker();
@@ -329,7 +329,7 @@ pub struct Ticker {
 }
 
 impl Ticker {
-    /// Moves the clock on. To be called every 1 to 5 ms: times of tasks (age, last poll, a running poll's start) are as
+    /// Moves the clock on. To be called every 1 to 10 ms: times of tasks (age, last poll, a running poll's start) are as
     /// exact as that. After a pause, times of the pause are those of its beginning.
     pub fn tick(&mut self) {
         self.ticks.tick(&self.table.clock);

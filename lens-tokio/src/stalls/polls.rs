@@ -1,7 +1,6 @@
 //! Finds polls that last too long, over the slots that the task hooks write. Separate because this is the exact form, and
 //! [`workers`](super::workers) the weak one.
 
-use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use lens_core::Timestamp;
@@ -18,13 +17,13 @@ use super::patience::Patience;
 use super::rows::StallKind;
 use super::watchdog::{Context, WatchedRuntime};
 use super::workers::worker_of;
-use super::{ALERT_TICK, TICK};
+use super::{ALERT_TICK, QUIET_TICK, TICK};
 
 /// Everything that threads poll, as of the last look.
 #[derive(Debug, Default)]
 pub(super) struct Polls {
-    /// By the slot's address: slots are never freed.
-    seen: HashMap<usize, Poll>,
+    /// In the order of the slots, which are never freed.
+    seen: Vec<Option<Poll>>,
 }
 
 /// One poll, from when it was first seen.
@@ -33,7 +32,6 @@ struct Poll {
     running: Running,
     tid: Option<u32>,
     first_seen: Instant,
-    first_seen_at: Timestamp,
     patience: Patience,
     stall: Option<(u64, Option<Taking>)>,
 }
@@ -55,41 +53,35 @@ pub(super) fn look_in(left: Duration) -> Duration {
 impl Polls {
     /// Looks at all slots; gives in what time to look again.
     pub(super) fn look(&mut self, context: &mut Context<'_>, runtimes: &[WatchedRuntime]) -> Duration {
-        let mut next = TICK;
-        for slot in TABLE.slots.iter() {
-            let key = std::ptr::from_ref(slot).addr();
+        let mut next = QUIET_TICK;
+        for (index, slot) in TABLE.slots.iter().enumerate() {
+            if index == self.seen.len() {
+                self.seen.push(None);
+            }
+            let seen = &mut self.seen[index];
             // Of polls inside each other, the innermost is the one that the thread is in.
             let running = slot.running().into_iter().next().filter(|_| slot.thread().is_alive());
-            let Some(running) = running else {
-                if let Some(poll) = self.seen.remove(&key) {
-                    poll.end(context);
-                }
-                continue;
-            };
-            match self.seen.get_mut(&key) {
-                Some(poll) if poll.is(&running) => {
-                    next = next.min(poll.again(context, slot, runtimes));
-                }
-                _ => {
-                    let poll = Poll {
-                        running,
-                        tid: slot.thread().os_id(),
-                        first_seen: context.now,
-                        first_seen_at: Timestamp::now(),
-                        patience: Patience::default(),
-                        stall: None,
-                    };
-                    if let Some(before) = self.seen.insert(key, poll) {
+            next = next.min(match (running, &mut *seen) {
+                (Some(running), Some(poll)) if poll.is(&running) => poll.again(context, slot, runtimes),
+                (running, _) => {
+                    let poll = running.map(|running| Poll::new(running, slot, context.now));
+                    let next = if poll.is_some() { TICK } else { QUIET_TICK };
+                    if let Some(before) = std::mem::replace(seen, poll) {
                         before.end(context);
                     }
+                    next
                 }
-            }
+            });
         }
         next
     }
 }
 
 impl Poll {
+    fn new(running: Running, slot: &Slot, now: Instant) -> Self {
+        Self { running, tid: slot.thread().os_id(), first_seen: now, patience: Patience::default(), stall: None }
+    }
+
     /// Gives in what time to look again.
     fn again(&mut self, context: &mut Context<'_>, slot: &Slot, runtimes: &[WatchedRuntime]) -> Duration {
         let age = context.now.saturating_duration_since(self.first_seen);
@@ -115,7 +107,7 @@ impl Poll {
                 worker: at.worker,
                 tid: self.tid,
                 thread: self.tid.and_then(threads::name),
-                started_at: self.first_seen_at,
+                started_at: Timestamp::now().minus(age),
                 duration: age,
                 cpu_wait: None,
                 ended: None,

@@ -63,9 +63,9 @@ pub struct StallRow {
     pub thread: Option<String>,
     /// The operating system's id of the thread.
     pub thread_id: Option<u32>,
-    /// When it was first seen: up to 5 ms after it began.
+    /// When it was first seen: up to 10 ms after it began, and up to 5 ms if something else was polled just before.
     pub started_at: Timestamp,
-    /// How long it lasted, or lasts so far: up to 5 ms short at either end.
+    /// How long it lasted, or lasts so far: without what was before `started_at`, and up to 5 ms short where it ends.
     pub duration_ms: f64,
     /// Whether it has ended.
     pub is_over: bool,

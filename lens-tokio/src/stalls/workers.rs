@@ -23,7 +23,7 @@ use super::patience::Patience;
 use super::polls::look_in;
 use super::rows::{StallKind, is_in_a_runtime};
 use super::watchdog::{Context, WatchedRuntime};
-use super::{ALERT_TICK, NO_PROGRESS, TICK};
+use super::{ALERT_TICK, NO_PROGRESS, QUIET_TICK, TICK};
 
 /// All workers, as of the last look.
 #[derive(Debug, Default)]
@@ -36,7 +36,6 @@ pub(super) struct Workers {
 struct Worker {
     counters: Counters,
     since: Instant,
-    since_at: Timestamp,
     looked: Instant,
     patience: Patience,
     doubt: Doubt,
@@ -81,7 +80,7 @@ pub(super) fn worker_of(metrics: &RuntimeMetrics, thread: u64) -> Reading<Option
 impl Workers {
     /// Looks at all workers; gives in what time to look again.
     pub(super) fn look(&mut self, context: &mut Context<'_>, runtimes: &[WatchedRuntime]) -> Duration {
-        let mut next = TICK;
+        let mut next = QUIET_TICK;
         for runtime in runtimes {
             let metrics = &runtime.metrics;
             for index in 0..metrics.num_workers() {
@@ -120,7 +119,7 @@ impl Workers {
         if !is_active || worker.counters != counters {
             let before = std::mem::replace(worker, Worker::new(counters, context.now));
             before.end(context);
-            return TICK;
+            return if is_active { TICK } else { QUIET_TICK };
         }
         worker.again(context, runtime, index, slot)
     }
@@ -130,7 +129,7 @@ impl Worker {
     fn new(counters: Counters, now: Instant) -> Self {
         let patience = Patience::default();
         let (doubt, stall) = (Doubt::NotAsked, None);
-        Self { counters, since: now, since_at: Timestamp::now(), looked: now, patience, doubt, stall }
+        Self { counters, since: now, looked: now, patience, doubt, stall }
     }
 
     /// Gives in what time to look again.
@@ -146,7 +145,7 @@ impl Worker {
             return TICK;
         }
         if matches!(self.doubt, Doubt::Elsewhere) && !runtime.is_surely_driven() {
-            return TICK;
+            return QUIET_TICK;
         }
         let long = NO_PROGRESS.max(context.threshold);
         let tid = slot.and_then(|slot| slot.thread().os_id());
@@ -177,7 +176,7 @@ impl Worker {
                 worker: u32::try_from(index).ok(),
                 tid,
                 thread: tid.and_then(crate::threads::name),
-                started_at: self.since_at,
+                started_at: Timestamp::now().minus(age),
                 duration: age,
                 cpu_wait: None,
                 ended: None,

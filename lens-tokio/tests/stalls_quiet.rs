@@ -1,0 +1,36 @@
+//! What the watchdog does while there is nothing to see, alone in its process: every thread's polls are the watchdog's.
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "a test's helper fails like the test")]
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use lens_tokio::stalls::{QUIET_TICK, Settings};
+use lens_tokio::{Runtimes, Watchdog};
+
+/// How often the watchdog's thread has gone to sleep.
+fn sleeps() -> u64 {
+    let read = |task: &fs::DirEntry, file| fs::read_to_string(task.path().join(file)).unwrap();
+    let threads = fs::read_dir("/proc/self/task").unwrap().map(Result::unwrap);
+    let watchdog = threads.into_iter().find(|task| read(task, "comm").starts_with("lens-watchdog")).unwrap();
+    let status = read(&watchdog, "status");
+    status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")).unwrap().trim().parse().unwrap()
+}
+
+#[test]
+fn a_service_that_polls_nothing_is_looked_at_half_as_often() {
+    let runtime = lens_tokio::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let watched = Runtimes::new();
+    watched.attach(None, runtime.handle().clone());
+    let _watchdog = Watchdog::start(Settings::default(), watched).unwrap();
+    // Until the workers are parked.
+    std::thread::sleep(Duration::from_millis(200));
+
+    let (before, from) = (sleeps(), Instant::now());
+    std::thread::sleep(Duration::from_secs(2));
+    let (looks, span) = (sleeps() - before, from.elapsed());
+    // A busy machine makes it fewer. lens's own task is polled now and then.
+    let most = span.as_millis() / QUIET_TICK.as_millis() * 5 / 4;
+    assert!(u128::from(looks) <= most, "{looks} looks in {span:?}");
+    assert!(looks > 0);
+}
