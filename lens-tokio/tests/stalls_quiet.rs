@@ -29,8 +29,8 @@ fn a_service_that_polls_nothing_is_looked_at_half_as_often() {
     let (before, from) = (sleeps(), Instant::now());
     std::thread::sleep(Duration::from_secs(2));
     let (looks, span) = (sleeps() - before, from.elapsed());
-    // A busy machine makes it fewer. lens's own task is polled now and then.
-    let most = span.as_millis() / QUIET_TICK.as_millis() * 5 / 4;
+    // A busy machine makes it fewer; lens's own task, which is polled now and then, some more.
+    let most = span.as_millis() / QUIET_TICK.as_millis() * 3 / 2;
     assert!(u128::from(looks) <= most, "{looks} looks in {span:?}");
     assert!(looks > 0);
 }
