@@ -24,8 +24,9 @@ pub use blocking::{BlockingThreadRow, MAX_LOOKED_AT};
 pub use rows::{SiteStallsRow, StackStallsRow, StallKind, StallRow, StallsState};
 pub use watchdog::{Settings, Watchdog, WatchedRuntime, WatchedRuntimes};
 
-/// A poll that lasts longer is a stall, unless [`Settings::threshold`] says otherwise. Less finds more, down to the
-/// [`TICK`]; more finds only what hurts more.
+/// A poll that lasts longer is a stall, unless [`Settings::threshold`] says otherwise. It counts from when it was first seen,
+/// so one that is not longer by a [`TICK`], or by a [`QUIET_TICK`] where nothing was polled before, may be missed. Less
+/// finds more, down to the tick; more finds only what hurts more.
 pub const THRESHOLD: Duration = Duration::from_millis(10);
 
 /// How often the watchdog looks while something is polled. Durations of stalls are up to this much short where they end.
@@ -101,7 +102,7 @@ impl Skill for StallsSkill {
         let polls = Source::live(
             "polls in progress",
             "which task and spawn place a thread is stuck in",
-            "nothing beyond the task hooks; the watchdog itself 0.5 to 1 % of a core, mostly for waking up",
+            "nothing beyond the task hooks; the watchdog itself 0.3 to 0.9 % of a core, mostly for waking up",
         )
         .when(&watchdog)
         .when(&crate::tasks::reading());
@@ -164,7 +165,7 @@ impl StallsSkill {
 
 const PROMPT: &str = "\
 A worker polls one task at a time; while a poll lasts, no other task of that worker runs. A stall is a poll of more than \
-10 ms. `now()` shows those going on, `recent()` those that ended, `by_stack()` groups both by where they were stuck: start \
+10 ms (one of less than 20 ms may be missed). `now()` shows those going on, `recent()` those that ended, `by_stack()` groups both by where they were stuck: start \
 there. `place` is the line of the service's own code, `waits_in` the system call: clock_nanosleep is a std::thread::sleep, \
 futex a std or parking_lot lock (who holds it?), read, write, fsync or openat a blocking file, recvfrom or connect a \
 blocking socket; no `waits_in` is computation. Remedies: tokio's own sleep, lock or socket; spawn_blocking; yield in long \

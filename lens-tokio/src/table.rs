@@ -76,6 +76,8 @@ use stats::{Counts, Distributions};
 /// tasks that are spawned at its site. Below it, reading the clock twice would be felt: one poll of 64 to 191 is measured
 /// and stands for the others.
 pub(crate) const MEASURED_FROM_NS: u64 = 500;
+/// A poll is charged for itself, measured or not, if the coarse clock alone tells that it certainly took this long.
+const SEEN_FROM_MS: u64 = 5;
 /// How many polls in a row must be shorter, until a task or a site is only sampled.
 pub(crate) const MEASURED_POLLS: u8 = 32;
 
@@ -183,7 +185,9 @@ impl Table {
 
     fn charge_measured(&self, slot: &Slot, task: u64, poll: Poll, ns: u64) {
         // Of its length, every poll is charged for itself: see `charge_unmeasured`.
-        let is_seen = poll.weight() > 1 && ns / 1_000_000 >= self.clock.seen_from_ms();
+        let is_seen = poll.weight() > 1
+            && self.clock.is_past(poll.started_ms())
+            && self.clock.certain_ns(poll.started_ms(), self.clock.exact_ms(), SEEN_FROM_MS).is_some();
         self.charge(slot, task, poll, ns, if is_seen { 1 } else { poll.weight() });
     }
 
@@ -244,15 +248,13 @@ impl Table {
         Some((site, if has_ended { None } else { self.pages.find(task) }))
     }
 
-    /// A poll that was not measured saw the coarse clock move. If it certainly took longer than a tick it is charged for
-    /// itself, in addition to what the measured ones stand for: it is longer than anything that they stand for.
+    /// A poll that was not measured saw the coarse clock move. If it certainly took long it is charged for itself, in
+    /// addition to what the measured ones stand for: it is longer than anything that they stand for.
     #[cold]
     fn charge_unmeasured(&self, slot: &Slot, task: u64, poll: Poll) {
         let now = self.clock.exact_ms();
-        let ms = now.saturating_sub(poll.started_ms());
-        if ms >= self.clock.seen_from_ms() {
-            // It started anywhere between two ticks: in the middle, on average.
-            self.charge(slot, task, poll, ms * 1_000_000 - self.clock.seen_from_ms() * 250_000, 1);
+        if let Some(ns) = self.clock.certain_ns(poll.started_ms(), now, SEEN_FROM_MS) {
+            self.charge(slot, task, poll, ns, 1);
         } else if let Some(entry) = self.pages.find(task) {
             entry.hot.lasted_until(now);
         }

@@ -53,9 +53,12 @@ static FINISHED: Metric = Metric::counter("finished_total", Unit::Count, "Tasks 
 static POLLS: Metric = Metric::counter("polls_total", Unit::Count, "Polls of tasks.");
 static BUSY: Metric =
     Metric::counter("busy_ms_total", Unit::Milliseconds, "Time that threads spent in polls.").bad_when_up();
-static LONGEST_RUNNING: Metric =
-    Metric::gauge("longest_running_ms", Unit::Milliseconds, "How long the longest poll lasts that is going on.")
-        .bad_when_up();
+static LONGEST_RUNNING: Metric = Metric::gauge(
+    "longest_running_ms",
+    Unit::Milliseconds,
+    "How long the longest poll lasts that is going on, at least.",
+)
+.bad_when_up();
 static UNTRACKED: Metric =
     Metric::counter("untracked_total", Unit::Count, "Tasks for which the table had no room.").bad_when_up();
 
@@ -112,7 +115,8 @@ impl Skill for TasksSkill {
         let longest_running_ms = TABLE
             .slots
             .iter()
-            .filter_map(|slot| slot.running().last().map(|poll| now_ms.saturating_sub(poll.started_ms)))
+            .filter_map(|slot| TABLE.clock.begun_by(slot.running().last()?.started_ms))
+            .map(|by_ms| now_ms.saturating_sub(by_ms))
             .max()
             .unwrap_or(0);
         out.record(&LIVE, counts.spawned.saturating_sub(counts.finished));
@@ -131,8 +135,11 @@ impl Skill for TasksSkill {
             "every task of the instrumented runtimes, except those of a LocalSet and the future of block_on",
             "about 8 ns a poll, 35 ns a spawn, 60 bytes a live task",
         );
-        let clock =
-            Source::live("task clock", "ages, last polls, and unmeasured polls longer than two ticks", "a load a poll");
+        let clock = Source::live(
+            "task clock",
+            "ages, last polls, and unmeasured polls longer than 10 ms, 15 ms after a pause",
+            "a load a poll",
+        );
         let clock = if TABLE.clock.is_ticking() {
             clock
         } else {

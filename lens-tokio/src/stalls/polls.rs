@@ -107,7 +107,7 @@ impl Poll {
                 worker: at.worker,
                 tid: self.tid,
                 thread: self.tid.and_then(threads::name),
-                started_at: Timestamp::now().minus(age),
+                started_at: Timestamp::now().minus(self.first_seen.elapsed()),
                 duration: age,
                 cpu_wait: None,
                 ended: None,
@@ -135,13 +135,7 @@ impl Poll {
 
     fn end(self, context: &mut Context<'_>) {
         match self.stall {
-            Some((id, _)) => {
-                let mut log = context.log();
-                if let Some(stall) = log.get(id) {
-                    stall.duration = context.now.saturating_duration_since(self.first_seen).max(stall.duration);
-                }
-                log.close(id, context.now);
-            }
+            Some((id, _)) => context.log().close(id, context.now),
             None if context.now.saturating_duration_since(self.first_seen) >= context.threshold
                 && self.patience.was_starved() =>
             {

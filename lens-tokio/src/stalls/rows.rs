@@ -65,7 +65,7 @@ pub struct StallRow {
     pub thread_id: Option<u32>,
     /// When it was first seen: up to 10 ms after it began, and up to 5 ms if something else was polled just before.
     pub started_at: Timestamp,
-    /// How long it lasted, or lasts so far: without what was before `started_at`, and up to 5 ms short where it ends.
+    /// How long it lasted, or lasts so far: as of the last look at it, so it may be some 5 ms longer.
     pub duration_ms: f64,
     /// Whether it has ended.
     pub is_over: bool,

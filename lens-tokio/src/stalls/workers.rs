@@ -38,6 +38,8 @@ struct Worker {
     since: Instant,
     looked: Instant,
     patience: Patience,
+    /// Whether somebody was sure to drive the runtime at the last look.
+    is_driven: bool,
     doubt: Doubt,
     stall: Option<(u64, Option<Taking>)>,
 }
@@ -129,7 +131,7 @@ impl Worker {
     fn new(counters: Counters, now: Instant) -> Self {
         let patience = Patience::default();
         let (doubt, stall) = (Doubt::NotAsked, None);
-        Self { counters, since: now, looked: now, patience, doubt, stall }
+        Self { counters, since: now, looked: now, patience, is_driven: true, doubt, stall }
     }
 
     /// Gives in what time to look again.
@@ -144,7 +146,13 @@ impl Worker {
         if age < 2 * TICK {
             return TICK;
         }
-        if matches!(self.doubt, Doubt::Elsewhere) && !runtime.is_surely_driven() {
+        let was_driven = std::mem::replace(&mut self.is_driven, runtime.is_surely_driven());
+        if !was_driven && self.is_driven && self.stall.is_none() {
+            // What it did not do until now was no stall, for all that is known.
+            (self.since, self.patience) = (context.now, Patience::default());
+            return TICK;
+        }
+        if matches!(self.doubt, Doubt::Elsewhere) && !self.is_driven {
             return QUIET_TICK;
         }
         let long = NO_PROGRESS.max(context.threshold);
@@ -155,7 +163,7 @@ impl Worker {
             if !left.is_zero() {
                 return look_in(left);
             }
-            if !runtime.is_surely_driven() {
+            if !self.is_driven {
                 let thread = slot.filter(|slot| slot.thread().runtime() == Some(runtime.id));
                 if let Some(next) = self.doubt.look(context, thread.and(tid)) {
                     return next;
@@ -176,7 +184,7 @@ impl Worker {
                 worker: u32::try_from(index).ok(),
                 tid,
                 thread: tid.and_then(crate::threads::name),
-                started_at: Timestamp::now().minus(age),
+                started_at: Timestamp::now().minus(self.since.elapsed()),
                 duration: age,
                 cpu_wait: None,
                 ended: None,
@@ -202,13 +210,7 @@ impl Worker {
 
     fn end(self, context: &mut Context<'_>) {
         match self.stall {
-            Some((id, _)) => {
-                let mut log = context.log();
-                if let Some(stall) = log.get(id) {
-                    stall.duration = context.now.saturating_duration_since(self.since).max(stall.duration);
-                }
-                log.close(id, context.now);
-            }
+            Some((id, _)) => context.log().close(id, context.now),
             None if context.now.saturating_duration_since(self.since) >= context.threshold
                 && self.patience.was_starved() =>
             {

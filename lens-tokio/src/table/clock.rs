@@ -9,7 +9,7 @@
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use crate::sync::{AtomicU32, AtomicU64, Ordering, const_fn};
+use crate::sync::{AtomicU32, AtomicU64, Ordering, array_of, const_fn};
 
 /// For how long the counter is compared with the system's clock at the start.
 const CALIBRATION: Duration = Duration::from_millis(2);
@@ -17,8 +17,11 @@ const CALIBRATION: Duration = Duration::from_millis(2);
 /// How often the ticker compares the counter with the system's clock again.
 const RECALIBRATION: Duration = Duration::from_secs(1);
 
-/// Ticks of which the longest counts as the ticker's period.
-const PERIODS: usize = 8;
+/// How many of the last ticks are known.
+const TICKS: usize = 32;
+
+/// How far ticks are apart, of those that are not known any more.
+const LONGEST_PERIOD_MS: u64 = 10;
 
 #[derive(Debug)]
 pub(crate) struct Clock {
@@ -27,8 +30,9 @@ pub(crate) struct Clock {
     now_ms: AtomicU64,
     /// Nanoseconds of one unit of the counter, times 2^32; 0 before the start.
     scale: AtomicU64,
-    /// The longest of the last intervals between ticks, in milliseconds.
-    period_ms: AtomicU32,
+    /// When the last ticks were. The next one is stored at `next_tick`, over the oldest.
+    ticks: [AtomicU64; TICKS],
+    next_tick: AtomicU32,
     tickers: AtomicU32,
 }
 
@@ -58,7 +62,8 @@ impl Clock {
                 start: OnceLock::new(),
                 now_ms: AtomicU64::new(0),
                 scale: AtomicU64::new(0),
-                period_ms: AtomicU32::new(0),
+                ticks: array_of![AtomicU64::new(0); TICKS],
+                next_tick: AtomicU32::new(0),
                 tickers: AtomicU32::new(0),
             }
         }
@@ -132,13 +137,29 @@ impl Clock {
         self.ticked_ms() > ms
     }
 
-    /// How much the coarse clock has to move during a poll, for the poll certainly to be longer than a tick: two of the
-    /// longest of the last intervals between ticks.
-    #[inline]
-    pub(crate) fn seen_from_ms(&self) -> u64 {
-        match self.period_ms.load(Ordering::Relaxed) {
-            0 => u64::MAX,
-            period => 2 * u64::from(period),
+    /// By when what began at `ms` of the coarse clock had begun: at its next tick. `None` if there was none since.
+    #[cold]
+    pub(crate) fn begun_by(&self, ms: u64) -> Option<u64> {
+        let ticks = || self.ticks.iter().map(|tick| tick.load(Ordering::Relaxed));
+        let next = ticks().filter(|&tick| tick > ms).min()?;
+        let is_known = ticks().any(|tick| tick <= ms);
+        Some(if is_known { next } else { next.min(ms + LONGEST_PERIOD_MS) })
+    }
+
+    /// How long a poll took in nanoseconds, from when the coarse clock said `from_ms` to now, if it certainly took `least_ms`.
+    pub(crate) fn certain_ns(&self, from_ms: u64, now_ms: u64, least_ms: u64) -> Option<u64> {
+        let by_ms = self.begun_by(from_ms)?;
+        // It began anywhere between two ticks: in the middle, on average.
+        let middle = (now_ms.saturating_sub(from_ms) + now_ms.saturating_sub(by_ms)) * 500_000;
+        (now_ms.saturating_sub(by_ms) >= least_ms).then_some(middle)
+    }
+
+    /// A tick, at `ms`. Of two tickers, the one that is behind changes nothing.
+    fn tick(&self, ms: u64) {
+        if ms > self.now_ms.load(Ordering::Relaxed) {
+            let at = self.next_tick.fetch_add(1, Ordering::Relaxed) as usize % TICKS;
+            self.ticks[at].store(ms, Ordering::Relaxed);
+            self.now_ms.fetch_max(ms, Ordering::Relaxed);
         }
     }
 
@@ -149,7 +170,6 @@ impl Clock {
     pub(crate) fn remove_ticker(&self) {
         if self.tickers.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.now_ms.store(0, Ordering::Relaxed);
-            self.period_ms.store(0, Ordering::Relaxed);
         }
     }
 }
@@ -157,29 +177,17 @@ impl Clock {
 /// What one ticker remembers from tick to tick.
 #[derive(Debug)]
 pub(crate) struct Ticks {
-    last_ms: u64,
-    intervals: [u64; PERIODS],
-    next: usize,
     calibrated: Option<(Instant, u64)>,
 }
 
 impl Ticks {
     pub(crate) fn new() -> Self {
-        Self { last_ms: 0, intervals: [0; PERIODS], next: 0, calibrated: None }
+        Self { calibrated: None }
     }
 
     pub(crate) fn tick(&mut self, clock: &Clock) {
         let Some(start) = clock.start.get() else { return };
-        let now = clock.exact_ms();
-        if self.last_ms != 0 {
-            self.intervals[self.next] = now.saturating_sub(self.last_ms);
-            self.next = (self.next + 1) % PERIODS;
-            let longest = self.intervals.into_iter().max().unwrap_or(0);
-            clock.period_ms.store(u32::try_from(longest).unwrap_or(u32::MAX), Ordering::Relaxed);
-        }
-        self.last_ms = now;
-        // Of two tickers, the one that is behind changes nothing.
-        clock.now_ms.fetch_max(now, Ordering::Relaxed);
+        clock.tick(clock.exact_ms());
         match self.calibrated {
             None => self.calibrated = Some(pair(start)),
             Some(from) if from.0.elapsed() >= RECALIBRATION => {
@@ -260,6 +268,28 @@ mod tests {
         let truth = u64::try_from(from.elapsed().as_nanos()).unwrap();
         assert!(measured <= truth, "{measured} within {truth}");
         assert!(measured >= 19_900_000, "{measured}");
+    }
+
+    #[test]
+    fn what_began_between_two_ticks_had_begun_by_the_second() {
+        let clock = Clock::new();
+        for ms in [7, 10, 20, 25, 26] {
+            clock.tick(ms);
+        }
+        let by = |ms| clock.begun_by(ms);
+        assert_eq!([by(7), by(10), by(20), by(25), by(26)], [Some(10), Some(20), Some(25), Some(26), None]);
+        clock.tick(24);
+        assert_eq!(by(20), Some(25), "another ticker was behind");
+
+        // One that began at 10 to 20 ms, that long after a pause, and one at 20 to 25 ms.
+        let certain = |from, now| clock.certain_ns(from, now, 5);
+        assert_eq!([certain(10, 24), certain(10, 25), certain(10, 45)], [None, Some(10_000_000), Some(30_000_000)]);
+        assert_eq!([certain(20, 29), certain(20, 30), certain(26, 40)], [None, Some(7_500_000), None]);
+
+        // Ticks that are not known any more were as far apart as ticks may be.
+        (27..=70).for_each(|ms| clock.tick(ms));
+        assert_eq!([by(7), by(10)], [Some(17), Some(20)]);
+        assert_eq!([by(30), by(50), by(70)], [Some(39), Some(51), None]);
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! All live tasks of an instant, copied: 48 bytes each, and 64 where bytes are counted. Separate because of where a million
+//! All live tasks of an instant, copied: 64 bytes each, and 48 of very many whose bytes are not
+//! counted. Separate because of where a million
 //! of them are kept. To get memory from the system costs a page fault for each 4 KiB, several times what the copying costs;
 //! so they are in a mapping of their own, for which the system is asked for pages of 2 MiB.
 
@@ -25,7 +26,7 @@ const WORD: usize = size_of::<u64>();
 pub(crate) struct Copied {
     #[cfg(target_os = "linux")]
     mapped: Option<Mapped>,
-    /// Those for which there is no room in the mapping.
+    /// Those for which there is no room in the mapping, or not for their bytes.
     others: Vec<Words>,
 }
 
@@ -99,12 +100,12 @@ impl Mapped {
         Some(Self { memory, has_bytes, count: 0 })
     }
 
-    /// Whether there was room.
+    /// Whether there was room, for its bytes as well.
     #[inline]
     fn push(&mut self, words: &Words) -> bool {
         let is_kept = match (self.has_bytes, words) {
             (true, _) => self.put(words),
-            (false, [kept @ .., 0, 0]) => self.put(kept),
+            (false, [kept @ .., 0, 0]) => self.put::<WORDS_WITHOUT_BYTES>(kept),
             (false, _) => false,
         };
         self.count += usize::from(is_kept);

@@ -31,7 +31,7 @@ pub struct TaskRow<'a> {
     pub owner: Owner,
     /// Whether a thread was polling it.
     pub state: TaskState,
-    /// How long the poll lasts that is going on, as exact as the clock's tick; null while idle.
+    /// How long the poll lasts that is going on, at least: since the clock's first tick in it; null while idle.
     pub running_ms: Option<f64>,
     /// Time since it was spawned, as exact as the clock's tick.
     pub age_ms: f64,

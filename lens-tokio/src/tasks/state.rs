@@ -79,6 +79,7 @@ pub(crate) struct Place {
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Running {
     pub(crate) task: u64,
+    /// In milliseconds of the table's clock, at the latest.
     pub(crate) started_ms: u64,
 }
 
@@ -233,7 +234,9 @@ impl Tasks {
     fn copy(table: &Table) -> Self {
         let at_ms = table.clock.exact_ms();
         let polls = table.slots.iter().flat_map(Slot::running);
-        let mut running: Vec<_> = polls.map(|poll| Running { task: poll.task, started_ms: poll.started_ms }).collect();
+        let started_ms = |ms| table.clock.begun_by(ms).map_or(at_ms, |by| by.min(at_ms));
+        let mut running: Vec<_> =
+            polls.map(|poll| Running { task: poll.task, started_ms: started_ms(poll.started_ms) }).collect();
         running.sort_by_key(|poll| poll.task);
         let counts = table.all_counts();
         let live = usize::try_from(counts.spawned.saturating_sub(counts.finished)).unwrap_or(0);
@@ -278,7 +281,7 @@ impl Tasks {
         self.iter().filter(move |task| is_polled(task) || self.handle(task.id).is_some())
     }
 
-    /// When the task's poll started that was going on.
+    /// When the task's poll started that was going on, at the latest.
     #[inline]
     pub(crate) fn running_since(&self, task: u64) -> Option<u64> {
         let at = self.running.binary_search_by_key(&task, |poll| poll.task).ok()?;

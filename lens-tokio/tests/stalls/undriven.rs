@@ -1,6 +1,6 @@
 //! Runtimes that no thread drives, on both flavours of tokio.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lens_tokio::builder::Builder;
 use serde_json::{Value, json};
@@ -19,8 +19,13 @@ fn a_runtime_that_nobody_drives_is_stalled_only_while_a_task_waits_for_it() {
     let rows = [watched.ask("now", &json!({})), watched.ask("recent", &json!({"limit": 1000}))].concat();
     assert!(!rows.iter().any(is_it), "{rows:#?}");
 
+    let from = Instant::now();
     let waits = runtime.spawn(async {});
-    assert_eq!(watched.now(is_it)["kind"], "no_progress");
+    let row = watched.now(is_it);
+    assert_eq!(row["kind"], "no_progress");
+    // Not for as long as nothing waited.
+    let most_ms = (from.elapsed() + Duration::from_millis(200)).as_secs_f64() * 1e3;
+    assert!(row["duration_ms"].as_f64().unwrap() < most_ms, "{most_ms} {row:#}");
     runtime.block_on(waits).unwrap();
 }
 
