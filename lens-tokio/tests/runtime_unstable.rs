@@ -80,7 +80,9 @@ fn histogram_of_poll_times_holds_every_poll() {
     // The tasks', and a few of the canary.
     assert!((before..before + 50).contains(&polls), "{polls}");
     let is_long = |row: &&Value| row["below_ms"].as_f64().is_none_or(|below| below > 20.0);
-    assert_eq!(rows.iter().filter(is_long).map(|row| whole(row, "polls_total")).sum::<u64>(), 1);
+    let long: u64 = rows.iter().filter(is_long).map(|row| whole(row, "polls_total")).sum();
+    // A busy machine may make a few others long.
+    assert!((1..=9).contains(&long), "{rows:?}");
     assert_eq!(rows.last().unwrap()["below_ms"], Value::Null);
 }
 

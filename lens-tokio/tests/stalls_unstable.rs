@@ -71,7 +71,7 @@ impl Seen {
         }
         assert_eq!(during["task_id"], after["task_id"]);
         let ms = after["duration_ms"].as_f64().unwrap();
-        assert!(ms > 150.0, "{ms} ms of {LONG:?}");
+        assert!(ms > 300.0, "{ms} ms of {LONG:?}");
         assert_eq!(after["waits_in"].as_str(), waits_in, "{after:#}");
         assert_eq!(after["is_complete"], true, "{after:#}");
         assert!(after["function"].as_str().unwrap().ends_with(function), "{after:#}");
@@ -174,8 +174,8 @@ fn block_in_place_is_told_apart_and_spawn_blocking_is_no_stall() {
     let watched = Watched::over(&[runtime.handle()]);
     let place = line(1);
     let in_place = runtime.spawn(async { tokio::task::block_in_place(block::sleeps) });
-    let row = watched.now(is_at("spawn_place", &place));
-    assert_eq!(row["kind"], "block_in_place", "{row:#}");
+    // A poll, until another thread has the worker.
+    watched.now(|row| is_at("spawn_place", &place)(row) && row["kind"] == "block_in_place");
     runtime.block_on(in_place).unwrap();
 
     let blocking = runtime.spawn_blocking(block::sleeps);
@@ -304,7 +304,6 @@ fn recent_shows_only_what_ended_in_that_time() {
     let started: Timestamp = serde_json::from_value(row["started_at"].clone()).unwrap();
     let lasted = Duration::try_from_secs_f64(row["duration_ms"].as_f64().unwrap() / 1e3).unwrap();
     let ended = started.plus(lasted);
-    let ago = until(|| Some(Timestamp::now().since(ended)).filter(|ago| *ago > Duration::from_millis(250)));
     let rows = |last: Duration| {
         let last = format!("{}ms", last.as_millis());
         watched
@@ -313,8 +312,10 @@ fn recent_shows_only_what_ended_in_that_time() {
             .filter(|row| is_at("spawn_place", &place)(row))
             .count()
     };
-    assert_eq!(rows(ago / 2), 0);
-    assert_eq!(rows(Timestamp::now().since(ended) + lasted / 2), 1, "it began earlier than that");
+    // Its end was seen a little later than it was.
+    until(|| (rows(Timestamp::now().since(ended) / 2) == 0).then_some(()));
+    // It began earlier than that.
+    until(|| (rows(Timestamp::now().since(ended) + lasted / 2) == 1).then_some(()));
 }
 
 #[test]

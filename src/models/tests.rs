@@ -116,7 +116,10 @@ fn request(stream: &mut TcpStream) -> String {
         let count = stream.read(&mut buffer).unwrap();
         bytes.extend_from_slice(&buffer[..count]);
         let text = String::from_utf8_lossy(&bytes);
-        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        let Some((head, body)) = text.split_once("\r\n\r\n") else {
+            assert!(count > 0, "the client ended in its head: {text}");
+            continue;
+        };
         let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
         if count == 0 || length.is_none_or(|length| body.len() >= length.parse().unwrap()) {
             return text.into_owned();

@@ -76,7 +76,7 @@ fn capture(registry: &Arc<Registry>) -> Arc<Capture> {
 }
 
 fn sandbox() -> Sandbox {
-    let limits = Limits { wall: Duration::from_millis(200), ..Limits::default() };
+    let limits = Limits { wall: Duration::from_secs(2), ..Limits::default() };
     Sandbox::new(limits)
 }
 

@@ -266,7 +266,8 @@ mod tests {
         }
         let measured = clock.between(counter, clock.counter());
         let truth = u64::try_from(from.elapsed().as_nanos()).unwrap();
-        assert!(measured <= truth, "{measured} within {truth}");
+        // The scale was found out in two milliseconds.
+        assert!(measured <= truth + truth / 1000, "{measured} within {truth}");
         assert!(measured >= 19_900_000, "{measured}");
     }
 

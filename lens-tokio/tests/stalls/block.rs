@@ -5,8 +5,9 @@ use std::io::Read;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// How long everything here blocks; what waits for others is let go by the test after that.
-pub(crate) const LONG: Duration = Duration::from_millis(200);
+/// How long everything here blocks; what waits for others is let go by the test after that. Long enough for the test to
+/// look meanwhile, on a machine that does something else now and then.
+pub(crate) const LONG: Duration = Duration::from_millis(600);
 
 #[inline(never)]
 pub(crate) fn sleeps() {

@@ -33,7 +33,8 @@ fn a_task_that_never_yields_is_told_from_one_whose_later_poll_is_long() {
     assert_eq!(lints_of(number(sound.id())), [""; 0]);
     drop((let_go_first, let_go_later));
     runtime.block_on(async { (never.await, long.await) }).0.unwrap();
-    assert_eq!(lints_of(never_id), [""; 0]);
+    // Who waits for a task may be told before the table is.
+    wait_until("it has ended", || lints_of(never_id).is_empty());
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use lens_tokio::builder::Builder;
 use serde_json::json;
 
-use crate::ask::{ask, current_thread, line, number, site, ticking, try_ask, wait_until, workers};
+use crate::ask::{ask, current_thread, line, number, site, try_ask, wait_until, workers};
 
 #[test]
 fn a_task_is_listed_with_its_place_until_it_ends() {
@@ -188,12 +188,16 @@ fn the_tasks_that_ended_last_are_listed_the_newest_first() {
 
 #[test]
 fn an_ended_task_lived_as_long_as_it_did() {
-    let _ticking = ticking();
+    let mut ticker = lens_tokio::tasks::ticker();
     let runtime = current_thread();
-    let place = line(2);
+    let place = line(4);
     runtime.block_on(async {
-        let task = tokio::spawn(tokio::time::sleep(Duration::from_millis(60)));
+        ticker.tick();
         let started = Instant::now();
+        let task = tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(60)).await;
+            ticker.tick();
+        });
         task.await.unwrap();
         let longest = started.elapsed().as_secs_f64() * 1e3 + 20.0;
         let lived = ask("ended", &json!({"site": place}))[0]["lifetime_ms"].as_f64().unwrap();

@@ -59,10 +59,11 @@ fn the_heap_grows_by_what_is_leaked() {
     let service = Service::start(&["--faults"]);
     let live = || service.query("heap.stats().live_bytes").as_u64().unwrap();
     let before = live();
-    start(&service, "heap_leak?rate=5000&count=10000");
-    until_injected(&service, "heap_leak", 10_000);
-    let (leaked, grown) = (10_000 * 4_096, live() - before);
-    assert!((leaked..leaked * 5 / 4).contains(&grown), "{grown} for {leaked}");
+    start(&service, "heap_leak?rate=5000&count=20000");
+    until_injected(&service, "heap_leak", 20_000);
+    let (leaked, grown) = (20_000 * 4_096, live() - before);
+    // lens may just have read the line tables of a stall.
+    assert!((leaked..leaked * 3 / 2).contains(&grown), "{grown} for {leaked}");
     end(&service, "heap_leak");
     assert!(live() < before + leaked / 4);
 }
