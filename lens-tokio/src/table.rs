@@ -184,7 +184,7 @@ impl Table {
     }
 
     fn charge_measured(&self, slot: &Slot, task: u64, poll: Poll, ns: u64) {
-        // Of its length, every poll is charged for itself: see `charge_unmeasured`.
+        // What the coarse clock alone tells, is charged for each such poll: see `charge_unmeasured`.
         let is_seen = poll.weight() > 1
             && self.clock.is_past(poll.started_ms())
             && self.clock.certain_ns(poll.started_ms(), self.clock.exact_ms(), SEEN_FROM_MS).is_some();
@@ -248,8 +248,8 @@ impl Table {
         Some((site, if has_ended { None } else { self.pages.find(task) }))
     }
 
-    /// A poll that was not measured saw the coarse clock move. If it certainly took long it is charged for itself, in
-    /// addition to what the measured ones stand for: it is longer than anything that they stand for.
+    /// A poll that was not measured saw the coarse clock move. If it certainly took long it is charged for itself, and no
+    /// measured one stands for such: see `charge_measured`.
     #[cold]
     fn charge_unmeasured(&self, slot: &Slot, task: u64, poll: Poll) {
         let now = self.clock.exact_ms();
@@ -331,8 +331,8 @@ pub struct Ticker {
 }
 
 impl Ticker {
-    /// Moves the clock on. To be called every 1 to 10 ms: times of tasks (age, last poll, a running poll's start) are as
-    /// exact as that. After a pause, times of the pause are those of its beginning.
+    /// Moves the clock on. To be called every 1 to 10 ms: times of tasks (age, last poll) are as exact as that. After a
+    /// pause, times of the pause are those of its beginning, but a running poll's start is taken for that of its end.
     pub fn tick(&mut self) {
         self.ticks.tick(&self.table.clock);
     }

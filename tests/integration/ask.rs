@@ -140,7 +140,8 @@ fn rows_are_a_table_on_request() {
 #[test]
 fn a_client_that_goes_ends_its_query() {
     const WALL: Duration = Duration::from_secs(16);
-    let limits = lens::sandbox::Limits { wall: WALL, ..Default::default() };
+    let mut limits = lens::sandbox::Limits::default();
+    (limits.wall, limits.steps) = (WALL, u64::MAX);
     let service = Service::start_with(|builder| builder.limits(limits));
     let address = service.address();
     let (gone, is_gone) = channel();

@@ -63,9 +63,10 @@ pub struct StallRow {
     pub thread: Option<String>,
     /// The operating system's id of the thread.
     pub thread_id: Option<u32>,
-    /// When it was first seen: up to 10 ms after it began, and up to 5 ms if something else was polled just before.
+    /// When it was first seen: up to 10 ms after it began, and up to 5 ms if something else was polled just before. Where
+    /// nothing else says that the runtime is driven at all, since something waits for it.
     pub started_at: Timestamp,
-    /// How long it lasted, or lasts so far: as of the last look at it, so it may be some 5 ms longer.
+    /// How long it lasted, or lasts so far: from `started_at` to the last look at it, some 5 ms before its end.
     pub duration_ms: f64,
     /// Whether it has ended.
     pub is_over: bool,

@@ -149,7 +149,7 @@ impl Worker {
         let was_driven = std::mem::replace(&mut self.is_driven, runtime.is_surely_driven());
         if !was_driven && self.is_driven && self.stall.is_none() {
             // What it did not do until now was no stall, for all that is known.
-            (self.since, self.patience) = (context.now, Patience::default());
+            *self = Self::new(self.counters, context.now);
             return TICK;
         }
         if matches!(self.doubt, Doubt::Elsewhere) && !self.is_driven {

@@ -20,7 +20,7 @@ const RECALIBRATION: Duration = Duration::from_secs(1);
 /// How many of the last ticks are known.
 const TICKS: usize = 32;
 
-/// How far ticks are apart, of those that are not known any more.
+/// How far ticks are apart, but for late ones.
 const LONGEST_PERIOD_MS: u64 = 10;
 
 #[derive(Debug)]
@@ -137,11 +137,14 @@ impl Clock {
         self.ticked_ms() > ms
     }
 
-    /// By when what began at `ms` of the coarse clock had begun: at its next tick. `None` if there was none since.
+    /// By when what began at `ms` of this clock had begun: at its next tick, or at once if nothing ticked then. `None` if
+    /// it has not ticked since.
     #[cold]
     pub(crate) fn begun_by(&self, ms: u64) -> Option<u64> {
         let ticks = || self.ticks.iter().map(|tick| tick.load(Ordering::Relaxed));
-        let next = ticks().filter(|&tick| tick > ms).min()?;
+        let Some(next) = ticks().filter(|&tick| tick > ms).min() else {
+            return ticks().all(|tick| tick != ms).then_some(ms);
+        };
         let is_known = ticks().any(|tick| tick <= ms);
         Some(if is_known { next } else { next.min(ms + LONGEST_PERIOD_MS) })
     }
@@ -149,9 +152,18 @@ impl Clock {
     /// How long a poll took in nanoseconds, from when the coarse clock said `from_ms` to now, if it certainly took `least_ms`.
     pub(crate) fn certain_ns(&self, from_ms: u64, now_ms: u64, least_ms: u64) -> Option<u64> {
         let by_ms = self.begun_by(from_ms)?;
-        // It began anywhere between two ticks: in the middle, on average.
+        // It began anywhere between two ticks: in the middle, on average, if the second was not late.
+        let from_ms = from_ms.max(by_ms.saturating_sub(LONGEST_PERIOD_MS));
         let middle = (now_ms.saturating_sub(from_ms) + now_ms.saturating_sub(by_ms)) * 500_000;
         (now_ms.saturating_sub(by_ms) >= least_ms).then_some(middle)
+    }
+
+    /// Sets how long a unit of the counter is, by all that it has counted since the start: by the last second alone, an error
+    /// of a few nanoseconds would move the time by as many days' worth.
+    fn calibrate(&self, start: &Start, to: (Instant, u64)) {
+        if let Some(scale) = scale((start.at, start.counter), to) {
+            self.scale.store(scale, Ordering::Relaxed);
+        }
     }
 
     /// A tick, at `ms`. Of two tickers, the one that is behind changes nothing.
@@ -177,7 +189,7 @@ impl Clock {
 /// What one ticker remembers from tick to tick.
 #[derive(Debug)]
 pub(crate) struct Ticks {
-    calibrated: Option<(Instant, u64)>,
+    calibrated: Option<Instant>,
 }
 
 impl Ticks {
@@ -189,13 +201,10 @@ impl Ticks {
         let Some(start) = clock.start.get() else { return };
         clock.tick(clock.exact_ms());
         match self.calibrated {
-            None => self.calibrated = Some(pair(start)),
-            Some(from) if from.0.elapsed() >= RECALIBRATION => {
-                let to = pair(start);
-                if let Some(scale) = scale(from, to) {
-                    clock.scale.store(scale, Ordering::Relaxed);
-                }
-                self.calibrated = Some(to);
+            None => self.calibrated = Some(start.at),
+            Some(at) if at.elapsed() >= RECALIBRATION => {
+                clock.calibrate(start, pair(start));
+                self.calibrated = Some(Instant::now());
             }
             Some(_) => {}
         }
@@ -272,6 +281,22 @@ mod tests {
     }
 
     #[test]
+    fn the_time_does_not_jump_by_what_a_calibration_is_wrong_by() {
+        const NANOS: u64 = 1_000_000_000;
+        let clock = Clock::new();
+        let start = Start { at: Instant::now(), counter: 0, counts: Counts::Nanoseconds, overhead_ns: 0 };
+        // Three units of the counter a nanosecond, read up to 100 ns late.
+        let month_s = 30 * 24 * 3600;
+        let times = [0, 100, 0, 50].iter().zip(month_s..).map(|(wrong, seconds): (&u64, u64)| {
+            clock.calibrate(&start, (start.at + Duration::from_nanos(seconds * NANOS + wrong), seconds * NANOS * 3));
+            clock.nanos(month_s * NANOS * 3)
+        });
+        let times: Vec<_> = times.collect();
+        assert!(times.iter().all(|time| time.abs_diff(month_s * NANOS) < 5_000_000), "{times:?}");
+        assert!(times.windows(2).all(|pair| pair[0].abs_diff(pair[1]) < 1_000_000), "{times:?}");
+    }
+
+    #[test]
     fn what_began_between_two_ticks_had_begun_by_the_second() {
         let clock = Clock::new();
         for ms in [7, 10, 20, 25, 26] {
@@ -286,11 +311,15 @@ mod tests {
         let certain = |from, now| clock.certain_ns(from, now, 5);
         assert_eq!([certain(10, 24), certain(10, 25), certain(10, 45)], [None, Some(10_000_000), Some(30_000_000)]);
         assert_eq!([certain(20, 29), certain(20, 30), certain(26, 40)], [None, Some(7_500_000), None]);
+        assert_eq!(by(27), Some(27), "nothing ticked then");
 
         // Ticks that are not known any more were as far apart as ticks may be.
         (27..=70).for_each(|ms| clock.tick(ms));
         assert_eq!([by(7), by(10)], [Some(17), Some(20)]);
         assert_eq!([by(30), by(50), by(70)], [Some(39), Some(51), None]);
+
+        clock.tick(170);
+        assert_eq!(certain(70, 176), Some(11_000_000), "the tick was late, and the poll hardly as early");
     }
 
     #[test]

@@ -1,7 +1,6 @@
-//! All live tasks of an instant, copied: 64 bytes each, and 48 of very many whose bytes are not
-//! counted. Separate because of where a million
-//! of them are kept. To get memory from the system costs a page fault for each 4 KiB, several times what the copying costs;
-//! so they are in a mapping of their own, for which the system is asked for pages of 2 MiB.
+//! All live tasks of an instant, copied: 64 bytes each, and 48 of very many whose bytes are not counted (on Linux). Separate
+//! because of where a million of them are kept. To get memory from the system costs a page fault for each 4 KiB, several
+//! times what the copying costs; so they are in a mapping of their own, for which the system is asked for pages of 2 MiB.
 
 use std::fmt;
 

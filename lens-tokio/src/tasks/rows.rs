@@ -31,7 +31,8 @@ pub struct TaskRow<'a> {
     pub owner: Owner,
     /// Whether a thread was polling it.
     pub state: TaskState,
-    /// How long the poll lasts that is going on, at least: since the clock's first tick in it; null while idle.
+    /// How long the poll lasts that is going on, at least: since the clock's first tick in it, or since 10 ms after the one
+    /// before where that is long ago; null while idle.
     pub running_ms: Option<f64>,
     /// Time since it was spawned, as exact as the clock's tick.
     pub age_ms: f64,

@@ -61,6 +61,8 @@ fn a_task_is_running_while_it_is_polled_and_idle_otherwise() {
     assert_eq!(row["id"].to_string(), task.id().to_string());
     assert_eq!(row["idle_ms"], json!(null));
     assert!(row["running_ms"].is_f64());
+    // Also while nothing ticks.
+    wait_until("its poll should be long", || ask("get", &json!({"id": row["id"]}))["running_ms"].as_f64() > Some(20.0));
 
     release.send(()).unwrap();
     wait_until("the poll should end", || ask("list", &json!({"site": place}))[0]["state"] == "idle");

@@ -46,8 +46,12 @@ fn a_taken_port_is_named() {
 /// Starts services until one has ended by itself: on a busy machine, that may take one longer than it is given.
 #[track_caller]
 fn ends_by_itself(signal: &str, start: impl Fn() -> Service) {
-    let codes: Vec<_> = (0..3).map(|_| start().end_with(signal).0).take_while(|code| *code != Some(0)).collect();
-    assert!(codes.len() < 3, "{codes:?}");
+    let is_forced = |_| {
+        let code = start().end_with(signal).0;
+        assert!(code == Some(0) || code == Some(1), "{code:?}");
+        code == Some(1)
+    };
+    assert!(!(0..3).all(is_forced));
 }
 
 #[test]
