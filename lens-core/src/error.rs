@@ -1,5 +1,6 @@
 //! What can go wrong in lens-core. Separate so that every module speaks of the same errors.
 
+use std::borrow::Cow;
 use std::io;
 
 use serde::{Deserialize, Serialize};
@@ -147,9 +148,10 @@ impl CallError {
     #[must_use]
     pub fn not_found<'a>(what: &str, name: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
         let nearest = nearest(name, known);
+        let shown = shortened(name);
         let message = match &nearest {
-            Some(near) => format!("there is no {what} `{name}`; did you mean `{near}`?"),
-            None => format!("there is no {what} `{name}`"),
+            Some(near) => format!("there is no {what} `{shown}`; did you mean `{near}`?"),
+            None => format!("there is no {what} `{shown}`"),
         };
         Self::NotFound { name: name.to_owned(), message, nearest }
     }
@@ -171,16 +173,70 @@ fn or_nearest(nearest: &Option<String>) -> String {
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     // Names are short; a long one is no misspelling and would only cost time.
     const LONGEST: usize = 100;
+    /// The longest name that is proposed.
+    const LONGEST_KNOWN: usize = 256;
+    /// How many names are looked at.
+    const MOST_KNOWN: usize = 4096;
+    /// How many pairs of letters are compared in all: some milliseconds.
+    const MOST_PAIRS: usize = 1 << 19;
     if name.len() > LONGEST {
         return None;
     }
-    let allowed = (name.chars().count() / 3).max(1);
+    let letters = name.chars().count();
+    let allowed = (letters / 3).max(1);
+    let mut pairs = MOST_PAIRS;
+    let mut distance = |candidate: &str| {
+        if candidate.len() > LONGEST_KNOWN {
+            return None;
+        }
+        let length = candidate.chars().count();
+        if name.len() >= 3 && candidate.starts_with(name) {
+            // It lacks the letters that follow.
+            return Some(length - letters);
+        }
+        // Each letter that one has more is a difference.
+        if length.abs_diff(letters) > allowed {
+            return None;
+        }
+        pairs = pairs.checked_sub(length * letters)?;
+        Some(strsim::damerau_levenshtein(name, candidate)).filter(|distance| *distance <= allowed)
+    };
     known
         .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
-        .filter(|(distance, candidate)| *distance <= allowed || (name.len() >= 3 && candidate.starts_with(name)))
+        .take(MOST_KNOWN)
+        .filter_map(|candidate| Some((distance(candidate)?, candidate)))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate.to_owned())
+}
+
+/// `name` as a message has room for it: a long one is cut.
+#[must_use]
+pub fn shortened(name: &str) -> Cow<'_, str> {
+    const LONGEST: usize = 100;
+    if name.len() <= LONGEST {
+        return Cow::Borrowed(name);
+    }
+    Cow::Owned(format!("{}…", &name[..name.floor_char_boundary(LONGEST)]))
+}
+
+/// Those of `known` that a message has room for, each in backquotes, with commas between them.
+#[must_use]
+pub fn listed<'a>(known: impl IntoIterator<Item = &'a str>) -> String {
+    const MOST: usize = 40;
+    const MOST_BYTES: usize = 2000;
+    let mut list = String::new();
+    for name in known.into_iter().take(MOST) {
+        let name = shortened(name);
+        let between = if list.is_empty() { "" } else { ", " };
+        if list.len() + between.len() + name.len() + 2 > MOST_BYTES {
+            break;
+        }
+        list.push_str(between);
+        list.push('`');
+        list.push_str(&name);
+        list.push('`');
+    }
+    list
 }
 
 #[cfg(test)]
@@ -193,5 +249,32 @@ mod tests {
         assert_eq!(nearest("tpo", known).as_deref(), Some("top"));
         assert_eq!(nearest("site", known).as_deref(), Some("sites"));
         assert_eq!(nearest("memory", known), None);
+        assert_eq!(nearest("lis", ["listing", "lisp"]).as_deref(), Some("lisp"));
+    }
+
+    #[test]
+    fn nearest_proposes_no_long_name_and_ends_soon() {
+        let name = "x".repeat(100);
+        let long = format!("{name}{}", "y".repeat(1 << 20));
+        assert_eq!(nearest(&name, [long.as_str()]), None);
+        let near = "x".repeat(60) + &"y".repeat(40);
+        let started = std::time::Instant::now();
+        // More than are ever looked at, as far away as they may be to be compared.
+        assert_eq!(nearest(&name, std::iter::repeat_n(near.as_str(), 1 << 20)), None);
+        assert!(started.elapsed() < std::time::Duration::from_secs(2));
+    }
+
+    #[test]
+    fn names_in_messages_are_few_and_short() {
+        let long = "é".repeat(1 << 20);
+        assert_eq!(listed(["a", "b"]), "`a`, `b`");
+        assert_eq!(shortened("a"), "a");
+        assert_eq!(shortened(&long), format!("{}…", "é".repeat(50)));
+        assert_eq!(listed(std::iter::repeat_n("a", 1000)).matches('a').count(), 40);
+        assert!(listed(std::iter::repeat_n(long.as_str(), 1000)).len() <= 2000);
+        let CallError::NotFound { message, .. } = CallError::not_found("series", &long, []) else {
+            panic!("not found")
+        };
+        assert!(message.len() < 200, "{message}");
     }
 }

@@ -8,6 +8,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::error::shortened;
+
 /// Milliseconds since 1970 in UTC; RFC 3339 with milliseconds on the wire.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(u64);
@@ -147,10 +149,36 @@ impl Serialize for Span {
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Cow::<'de, str>::deserialize(deserializer)?;
-        humantime::parse_duration(&text)
-            .map(Self)
-            .map_err(|_| de::Error::custom(format!("{text:?} is not a length of time like \"90s\", \"5m\" or \"2h\"")))
+        parse_span(&text).map(Self).ok_or_else(|| {
+            let text = shortened(&text);
+            de::Error::custom(format!("{text:?} is not a length of time like \"90s\", \"5m\" or \"2h\""))
+        })
     }
+}
+
+/// The length of time that `text` says.
+///
+/// humantime panics where a sum is just beyond what a [`Duration`] holds. What it is given cannot come near: as many of
+/// the largest numbers as fit, five, are fewer seconds even in years.
+fn parse_span(text: &str) -> Option<Duration> {
+    const LONGEST: usize = 64;
+    const MOST_DIGITS: usize = 11;
+    if text.len() > LONGEST {
+        return None;
+    }
+    let mut digits = 0;
+    for letter in text.chars() {
+        // Spaces do not end a number.
+        if letter.is_ascii_digit() {
+            digits += 1;
+        } else if !letter.is_whitespace() {
+            digits = 0;
+        }
+        if digits > MOST_DIGITS {
+            return None;
+        }
+    }
+    humantime::parse_duration(text).ok()
 }
 
 impl JsonSchema for Span {
@@ -178,5 +206,24 @@ mod tests {
         let back: Timestamp = serde_json::from_str("\"2023-11-14T22:13:20.123Z\"").unwrap();
         assert_eq!(back, at);
         assert_eq!(Timestamp::from_unix_millis(u64::MAX).to_string(), "9999-12-31T23:59:59.999Z");
+    }
+
+    #[test]
+    fn spans_beyond_any_duration_are_refused() {
+        for text in [
+            "18446744073709551615s 1000000000ns",
+            "18446744073709551615s 999999999ns 1ns",
+            "184467440737 09551615s 1000000000ns",
+            "584542046090y 19807215s 1000000000ns",
+            &"99999999999y ".repeat(6),
+            &"1s ".repeat(1 << 20),
+        ] {
+            let error = serde_json::from_value::<Span>(text.into()).unwrap_err().to_string();
+            assert!(error.contains("is not a length of time") && error.len() < 300, "{error}");
+        }
+        let most: Span = serde_json::from_value("99999999999y ".repeat(4).into()).unwrap();
+        assert_eq!(most.0, Duration::from_secs(4 * 99_999_999_999 * 31_557_600));
+        let span: Span = serde_json::from_str("\"1h 30m 0.5s\"").unwrap();
+        assert_eq!(span.0, Duration::from_millis(5_400_500));
     }
 }

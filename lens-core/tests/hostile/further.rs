@@ -20,7 +20,24 @@ pub(crate) fn all() -> Vec<Script> {
     class("sources", sources());
     class("memory", memory());
     class("skills", skills());
+    all.extend(files());
     all
+}
+
+/// Those that are files of their own, each against one line of the guard: `LENS_HOSTILE=file_` runs them all.
+fn files() -> Vec<Script> {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/hostile/scripts");
+    let mut paths: Vec<_> = std::fs::read_dir(directory)
+        .expect("the directory is there")
+        .map(|file| file.expect("it can be read").path())
+        .collect();
+    paths.sort();
+    assert!(paths.len() > 200, "{paths:?}");
+    let script = |path: std::path::PathBuf| {
+        let name = format!("file_{}", path.file_stem().expect("it has a name").display());
+        Script { name, source: std::fs::read_to_string(path).expect("it is a text") }
+    };
+    paths.into_iter().map(script).collect()
 }
 
 /// A tuple, list, dict or struct nested a hundred thousand deep, as `d`.

@@ -157,7 +157,10 @@ impl TasksState {
             untracked: table.pages().untracked(),
             unplaced: table.sites.refused(),
         };
-        let runtimes = (0..=u8::MAX).map(|number| BUILDERS.name(number).map(str::to_owned)).collect();
+        let mut runtimes: Vec<_> = (0..=u8::MAX).map(|number| BUILDERS.name(number).map(str::to_owned)).collect();
+        // Each list of tasks has a copy.
+        runtimes.truncate(runtimes.iter().rposition(Option::is_some).map_or(0, |last| last + 1));
+        runtimes.shrink_to_fit();
         let tasks = Lazy { table: Some(table), copied: OnceLock::new() };
         let sites = sites(table, samples, now);
         Self { tasks, asked: Asked::live(), sites, runtimes, totals, bytes: bytes::reading() }

@@ -64,13 +64,23 @@ pub(super) fn has_attribute<'v>(value: Value<'v>, name: &str, hand: Hand<'_, 'v>
     Ok(other_attribute(value, name, hand)?.is_some())
 }
 
-/// The names of a value's fields and methods.
+/// The longest name that is shown as one of those that there are.
+const LONGEST_NAME: usize = 100;
+
+/// The names of a value's fields and methods, without overlong ones.
 pub(super) fn names(value: Value<'_>) -> Vec<String> {
     let form = Form::of(value);
     let mut names: Vec<String> = methods::names(&form).iter().map(|name| (*name).to_owned()).collect();
     match &form {
-        Form::Dict(dict) => names.extend(dict.keys().take(200).filter_map(|key| key.unpack_str().map(str::to_owned))),
-        Form::Struct(_) | Form::Row(_) | Form::Unavailable(_) | Form::History(_) | Form::Opaque => {
+        Form::Dict(dict) => {
+            let keys = dict.keys().take(200).filter_map(|key| key.unpack_str());
+            names.extend(keys.filter(|key| key.len() <= LONGEST_NAME).map(str::to_owned));
+        }
+        Form::Struct(fields) => {
+            let fields = fields.iter().map(|(name, _)| name.as_str()).filter(|name| name.len() <= LONGEST_NAME);
+            names.extend(fields.map(str::to_owned));
+        }
+        Form::Row(_) | Form::Unavailable(_) | Form::History(_) | Form::Opaque => {
             names.extend(value.dir_attr());
         }
         _ => {}
@@ -101,6 +111,8 @@ pub(super) fn at<'v>(value: Value<'v>, index: Value<'v>, hand: Hand<'_, 'v>) -> 
             found.ok_or_else(|| no_key(value, index, hand))
         }
         Form::List(_) | Form::Tuple(_) | Form::Range | Form::Text(_) => match index.unpack_i32() {
+            // The interpreter turns the sign of a text's index.
+            Some(i32::MIN) => Err(out_of_range(value, i32::MIN)),
             Some(place) => value.at(index, hand.heap).map_err(|_| out_of_range(value, place)),
             None => Err(Fault::runtime(format!(
                 "{} is indexed by an integer, not {}",
@@ -210,6 +222,24 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
     ) -> starlark::Result<Value<'v>> {
         let hand = Hand::new(eval)?;
         form::key(k, hand.heap)?;
+        Ok(k)
+    }
+
+    /// One of very many: all are put into the dict without a look at the clock in between.
+    fn __short_key<'v>(
+        #[starlark(require = pos)] k: Value<'v>,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> starlark::Result<Value<'v>> {
+        const LONGEST: usize = 256;
+        let hand = Hand::new(eval)?;
+        let bytes = form::key(k, hand.heap)?;
+        if bytes > LONGEST {
+            return Err(Fault::limit(
+                format!("a dict with so many entries is written out with keys of at most {LONGEST} bytes"),
+                "put them into it one by one, as in `d[key] = value`",
+            )
+            .into());
+        }
         Ok(k)
     }
 

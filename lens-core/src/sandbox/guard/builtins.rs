@@ -11,8 +11,11 @@ use std::collections::HashSet;
 use std::sync::OnceLock;
 
 use starlark::environment::{Globals, GlobalsBuilder, LibraryExtension};
+use starlark::eval::Evaluator;
+use starlark::starlark_module;
 use starlark::values::Value;
 
+use super::operators::Hand;
 use super::{access, fields, methods, operators};
 
 /// The interpreter's own library: what the guard's functions call once they have checked everything.
@@ -29,19 +32,50 @@ pub(super) fn base<'v>(name: &str) -> Value<'v> {
     function.to_value()
 }
 
+/// How many bytes of a text are one step when its characters are counted.
+const BYTES_PER_STEP: usize = 64;
+
+#[starlark_module]
+fn counted(builder: &mut GlobalsBuilder) {
+    /// How many items a value has, or a text characters.
+    ///
+    /// Call: `len(x: str | list | dict | set) -> int`
+    ///
+    /// Example: `len([1, 2])`
+    fn len<'v>(#[starlark(require = pos)] x: Value<'v>, eval: &mut Evaluator<'v, '_, '_>) -> starlark::Result<i32> {
+        let hand = Hand::new(eval)?;
+        if let Some(text) = x.unpack_str() {
+            hand.meter.spend(hand.heap, text.len() / BYTES_PER_STEP)?;
+        }
+        x.length()
+    }
+
+    /// Memory that the interpreter is about to take outside of its heap.
+    fn __take<'v>(
+        #[starlark(require = pos)] bytes: Value<'v>,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> starlark::Result<bool> {
+        let hand = Hand::new(eval)?;
+        let bytes = bytes.unpack_i32().and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(0);
+        hand.meter.take(hand.heap, bytes)?;
+        Ok(true)
+    }
+}
+
 /// Everything that a script finds without a capture.
 pub(super) fn globals() -> &'static Globals {
     static GLOBALS: OnceLock<Globals> = OnceLock::new();
     GLOBALS.get_or_init(|| {
         let mut builder = GlobalsBuilder::new();
         for (name, value) in own().iter() {
-            // Constants, and the two functions for which the interpreter has instructions; they look at nothing but the
-            // value itself.
-            if matches!(name, "None" | "True" | "False" | "len" | "type") {
+            // Constants, and the one function for which the interpreter has an instruction that looks at nothing but
+            // the value itself.
+            if matches!(name, "None" | "True" | "False" | "type") {
                 builder.set(name, value);
             }
         }
         builder.set("__inf", f64::INFINITY);
+        counted(&mut builder);
         operators::register(&mut builder);
         access::register(&mut builder);
         fields::register(&mut builder);

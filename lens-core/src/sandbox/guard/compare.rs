@@ -65,6 +65,7 @@ impl<'v> Compare<'_, 'v> {
                 }
                 let depth = self.deeper(depth)?;
                 for (key, value) in a.iter_hashed() {
+                    form::key(*key.key(), self.heap)?;
                     match b.get_hashed(key) {
                         Some(other) if self.equal_at(value, other, depth)? => {}
                         _ => return Ok(false),
@@ -90,8 +91,8 @@ impl<'v> Compare<'_, 'v> {
                     return Ok(false);
                 }
                 for item in a.iterate(self.heap)? {
+                    form::key(item, self.heap)?;
                     self.meter.tick(self.heap)?;
-                    // Every item was checked as a key when it was added.
                     if !b.is_in(item)? {
                         return Ok(false);
                     }

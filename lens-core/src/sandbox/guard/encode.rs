@@ -9,7 +9,7 @@ use starlark::values::{Heap, UnpackValue, Value};
 use super::fault::{Checked, Fault};
 use super::form::{self, Form, known};
 use super::meter::Meter;
-use super::value::Unavailable;
+use super::value::{RAW_VALUE, Unavailable};
 
 /// The script's answer.
 pub(super) fn answer<'v>(value: Value<'v>, meter: &Meter, heap: &'v Heap) -> Checked<Json> {
@@ -122,7 +122,7 @@ impl<'a, 'v> Encoder<'a, 'v> {
                 self.object(fields.iter().len())?;
                 let mut map = Map::new();
                 for (name, value) in fields.iter() {
-                    let name = self.owned(name.as_str())?;
+                    let name = self.name(name.as_str())?;
                     map.insert(name, self.value(value, depth)?);
                 }
                 Json::Object(map)
@@ -165,7 +165,7 @@ impl<'a, 'v> Encoder<'a, 'v> {
 
     fn key(&mut self, key: Value<'v>) -> Checked<String> {
         match Form::of(key) {
-            Form::Text(text) => self.owned(text),
+            Form::Text(text) => self.name(text),
             form @ (Form::None | Form::Bool(_) | Form::Int | Form::Float(_)) => {
                 self.take(4)?;
                 Ok(self.leaf(key, &form)?.to_string())
@@ -174,6 +174,14 @@ impl<'a, 'v> Encoder<'a, 'v> {
                 .help("make it a text first, as in `str(key)`")
                 .into()),
         }
+    }
+
+    /// A name of an object, but not the one that has a text read as JSON by whoever reads the object.
+    fn name(&mut self, name: &str) -> Checked<String> {
+        if name == RAW_VALUE {
+            return Err(Fault::runtime(format!("JSON has no field `{RAW_VALUE}`")).help("give it another name").into());
+        }
+        self.owned(name)
     }
 
     fn owned(&mut self, text: &str) -> Checked<String> {
@@ -223,7 +231,7 @@ impl<'a, 'v> Encoder<'a, 'v> {
                 let depth = self.nested(depth)?;
                 self.take(2)?;
                 for (index, (name, value)) in fields.iter().enumerate() {
-                    let name = Json::String(self.owned(name.as_str())?);
+                    let name = Json::String(self.name(name.as_str())?);
                     let _ = write!(out, "{}{name}:", if index == 0 { '{' } else { ',' });
                     self.write(value, depth, out)?;
                 }

@@ -9,7 +9,7 @@ use super::lex::{Kind, Token};
 use super::meter::Meter;
 use super::place::Place;
 use super::rewrite::Rewritten;
-use crate::error::nearest;
+use crate::error::{nearest, shortened};
 use crate::sandbox::error::{QueryError, QueryErrorKind};
 use crate::sandbox::limits::Limits;
 
@@ -176,9 +176,10 @@ fn unknown_name(text: &str, known: &[String]) -> QueryError {
 pub(super) fn unknown(name: &str, known: &[String]) -> QueryError {
     let near = nearest(name, known.iter().map(String::as_str));
     let elsewhere = ELSEWHERE.iter().find(|(other, _)| *other == name);
+    let shown = shortened(name);
     let message = match (&near, elsewhere) {
-        (Some(near), None) => format!("there is no `{name}`; did you mean `{near}`?"),
-        _ => format!("there is no `{name}`"),
+        (Some(near), None) => format!("there is no `{shown}`; did you mean `{near}`?"),
+        _ => format!("there is no `{shown}`"),
     };
     let error = QueryError::new(QueryErrorKind::UnknownName, message);
     match (elsewhere, near) {

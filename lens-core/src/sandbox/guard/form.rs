@@ -9,7 +9,7 @@ use starlark::values::tuple::TupleRef;
 use starlark::values::{Heap, Value, ValueLike};
 
 use super::fault::{Checked, Fault};
-use super::meter::Meter;
+use super::meter::{Meter, strain};
 use super::namespace::History;
 use super::value::{Row, Unavailable};
 
@@ -131,35 +131,71 @@ pub(super) fn known(value: Value<'_>) -> Checked<()> {
 const KEY_PARTS: usize = 256;
 /// How deeply a key may be nested.
 const KEY_NESTING: usize = 8;
+/// The most bytes of text that a key may have: keys are compared with others, and shown, without a look at the clock.
+const KEY_TEXT: usize = 64 << 10;
+/// How many bytes of a key are a step.
+const KEY_BYTES_PER_STEP: usize = 64;
 /// The bytes that an entry of a dict or a set takes outside of the interpreter's heap, at worst: its tables double.
 pub(super) const ENTRY_BYTES: usize = 64;
 
-/// Refuses a key whose hash would take long or go deep.
+/// Refuses a key whose hash would take long or go deep, and counts the steps of its comparison with another. Gives the
+/// bytes of its text.
 #[inline]
-pub(super) fn key<'v>(value: Value<'v>, heap: &'v Heap) -> Checked<()> {
-    if value.unpack_i32().is_some() || value.unpack_str().is_some() { Ok(()) } else { compound_key(value, heap) }
+pub(super) fn key<'v>(value: Value<'v>, heap: &'v Heap) -> Checked<usize> {
+    if value.unpack_i32().is_some() {
+        return Ok(0);
+    }
+    match value.unpack_str() {
+        Some(text) if text.len() <= KEY_BYTES_PER_STEP => Ok(text.len()),
+        Some(text) => text_of_key(text.len()),
+        None => compound_key(value, heap),
+    }
 }
 
-fn compound_key<'v>(value: Value<'v>, heap: &'v Heap) -> Checked<()> {
+fn text_of_key(bytes: usize) -> Checked<usize> {
+    if bytes > KEY_TEXT {
+        return Err(Fault::limit(
+            format!("a key with {bytes} bytes of text is longer than its limit of {KEY_TEXT}"),
+            "use a part of the text as the key, as in `text[:100]`",
+        )
+        .into());
+    }
+    strain(bytes / KEY_BYTES_PER_STEP);
+    Ok(bytes)
+}
+
+fn compound_key<'v>(value: Value<'v>, heap: &'v Heap) -> Checked<usize> {
     known(value)?;
-    parts(value, KEY_PARTS, KEY_NESTING, heap).map(|_| ()).map_err(|_| {
+    let measured = measure(value, KEY_PARTS, KEY_NESTING, heap).map_err(|_| {
         Fault::limit(
             format!("a key may have at most {KEY_PARTS} parts, nested at most {KEY_NESTING} deep"),
             "use a text or a number as the key, as in `str(x)`",
         )
-        .into()
-    })
+    })?;
+    strain(measured.parts / 8);
+    text_of_key(measured.text_bytes)
 }
 
-/// How many parts `value` has; an error if they are more than `most`, or nested deeper than `deepest`.
+/// How large a value is.
+struct Measured {
+    parts: usize,
+    /// Of texts and the names of fields; what is there twice counts twice.
+    text_bytes: usize,
+}
+
+/// How large `value` is; an error if its parts are more than `most`, or nested deeper than `deepest`.
 ///
 /// What it lets through can be handed to code that recurses.
-pub(super) fn parts<'v>(value: Value<'v>, most: usize, deepest: usize, heap: &'v Heap) -> Checked<usize> {
+fn measure<'v>(value: Value<'v>, most: usize, deepest: usize, heap: &'v Heap) -> Checked<Measured> {
     let mut count = 0;
+    let mut text_bytes = 0_usize;
     let mut open = vec![(value, 0)];
     while let Some((value, depth)) = open.pop() {
         count += 1;
         let form = Form::of(value);
+        if let Form::Text(text) = form {
+            text_bytes = text_bytes.saturating_add(text.len());
+        }
         if form.is_leaf() {
             continue;
         }
@@ -176,11 +212,14 @@ pub(super) fn parts<'v>(value: Value<'v>, most: usize, deepest: usize, heap: &'v
             Form::List(list) => open.extend(list.iter().map(|item| (item, depth))),
             Form::Tuple(tuple) => open.extend(tuple.iter().map(|item| (item, depth))),
             Form::Dict(dict) => open.extend(dict.iter().flat_map(|(key, value)| [(key, depth), (value, depth)])),
-            Form::Struct(fields) => open.extend(fields.iter().map(|(_, value)| (value, depth))),
+            Form::Struct(fields) => {
+                text_bytes = fields.iter().fold(text_bytes, |sum, (name, _)| sum.saturating_add(name.as_str().len()));
+                open.extend(fields.iter().map(|(_, value)| (value, depth)));
+            }
             _ => open.extend(value.iterate(heap)?.map(|item| (item, depth))),
         }
     }
-    Ok(count)
+    Ok(Measured { parts: count, text_bytes })
 }
 
 fn value_length<'v>(value: Value<'v>, form: &Form<'v>) -> i32 {

@@ -14,7 +14,7 @@ use crate::sandbox::error::{QueryError, QueryErrorKind};
 use crate::sandbox::limits::Limits;
 
 /// What the name that stands for an f-string begins with. It is short because the name must fit where the f-string was.
-const PREFIX: &str = "__";
+pub(super) const PREFIX: &str = "__";
 
 /// A script without f-strings, and the f-strings.
 pub(super) struct Plain {

@@ -32,6 +32,16 @@ thread_local! {
     static CHARGED: Cell<usize> = const { Cell::new(0) };
 }
 
+thread_local! {
+    /// Steps that were taken where no evaluator leads to the meter: the next check counts them.
+    static UNCOUNTED: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Has steps counted by the next check: for what is about to take long by itself, such as comparing long keys.
+pub(super) fn strain(steps: usize) {
+    UNCOUNTED.set(UNCOUNTED.get().saturating_add(steps as u64));
+}
+
 /// Counts memory outside of the interpreter's heap.
 pub(super) fn charge(bytes: usize) {
     CHARGED.set(CHARGED.get().saturating_add(bytes));
@@ -158,6 +168,7 @@ impl Meter {
     /// Starts to count on this thread.
     pub(super) fn new(limits: &Arc<Limits>, capture: &Arc<Capture>, is_cancelled: &Arc<AtomicBool>) -> Self {
         CHARGED.set(0);
+        UNCOUNTED.set(0);
         let started = Instant::now();
         Self {
             limits: Arc::clone(limits),
@@ -192,7 +203,7 @@ impl Meter {
     /// As many steps as an operation is about to take, or has taken since the last check.
     #[inline]
     pub(super) fn spend(&self, heap: &Heap, steps: usize) -> Checked<()> {
-        let total = self.steps.get().saturating_add(steps as u64);
+        let total = self.steps.get().saturating_add(steps as u64).saturating_add(UNCOUNTED.take());
         self.steps.set(total);
         if used(heap) > self.limits.heap_bytes {
             return Err(self.out_of_memory());

@@ -15,7 +15,7 @@ use super::lists::own;
 use super::namespace::{self, Skill};
 use super::operators::Hand;
 use super::{access, lists, show, tables, texts};
-use crate::error::nearest;
+use crate::error::{listed, nearest, shortened};
 pub(super) use bound::Bound;
 use bound::CallMethod;
 
@@ -201,6 +201,7 @@ fn wrong_count(of: &str, method: &str, count: usize) -> starlark::Error {
 #[cold]
 pub(super) fn no_attribute(kind: &str, name: &str, known: &[&str]) -> Fault {
     let near = nearest(name, known.iter().copied());
+    let name = shortened(name);
     let message = match &near {
         Some(near) => format!("{kind} has no `{name}`; did you mean `{near}`?"),
         None => format!("{kind} has no `{name}`"),
@@ -209,8 +210,7 @@ pub(super) fn no_attribute(kind: &str, name: &str, known: &[&str]) -> Fault {
     if known.is_empty() {
         return fault;
     }
-    let known = known.iter().take(40).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-    fault.help(format!("it has {known}"))
+    fault.help(format!("it has {}", listed(known.iter().copied())))
 }
 
 pub(super) fn register(builder: &mut GlobalsBuilder) {

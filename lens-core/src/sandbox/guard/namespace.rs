@@ -31,6 +31,12 @@ use crate::signature::Arguments;
 
 /// The bytes of one row in a list: its header, its table and its place.
 const ROW_BYTES: usize = 48;
+/// The entries for which the interpreter's dict of named arguments has room at least.
+const LEAST_NAMED: usize = 4;
+/// What an answer takes besides its rows.
+const ANSWER_BYTES: usize = 1024;
+/// How often the name of an argument is copied on its way: here, into a symbol, and into the heap or a skill's arguments.
+const NAME_COPIES: usize = 3;
 
 /// Puts the capture's skills and `capture` into a script's module.
 pub(super) fn install(module: &Module, capture: &Arc<Capture>) {
@@ -137,13 +143,22 @@ pub(super) type Unpacked<'v> = (Vec<Value<'v>>, Vec<(String, Value<'v>)>);
 pub(super) fn unpack<'v>(given: &Given<'v, '_>, eval: &mut Evaluator<'v, '_, '_>) -> Checked<Unpacked<'v>> {
     static ANY: OnceLock<ParametersSpec<FrozenValue>> = OnceLock::new();
     let any = ANY.get_or_init(|| ParametersSpec::new_parts("function", [], [], true, [], true));
+    let named = given.names_map()?;
+    let (meter, heap) = (Meter::of(eval), eval.heap());
+    if !named.is_empty() {
+        let bytes: usize = named.keys().map(|name| name.as_str().len()).sum();
+        // The dict that the parser makes of them stays in the interpreter's heap, with its table beside it.
+        let table = named.len().max(LEAST_NAMED) * ENTRY_BYTES;
+        meter.take(heap, bytes.saturating_mul(NAME_COPIES).saturating_add(table))?;
+        // Names that were chosen to fall together are compared in full.
+        meter.spend(heap, named.len().saturating_mul(named.len() + bytes / 64) / 16)?;
+    }
     let positional = any.parser(given, eval, |parser, _| {
         let positional: UnpackTuple<Value<'v>> = parser.next()?;
         let _: Value<'v> = parser.next()?;
         Ok(positional.items)
     })?;
-    let named = given.names_map()?;
-    Meter::of(eval).spend(eval.heap(), positional.len() / 16 + named.len() * named.len() / 16)?;
+    meter.spend(heap, positional.len() / 16)?;
     let named = named.into_iter().map(|(name, value)| (name.as_str().to_owned(), value)).collect();
     Ok((positional, named))
 }
@@ -177,12 +192,12 @@ pub(super) fn call<'v>(
                 )
                 .into());
             }
-            meter.take(heap, rows.saturating_mul(table.row_bytes()))?;
+            meter.take(heap, rows.saturating_mul(table.row_bytes()).saturating_add(ANSWER_BYTES))?;
             meter.reserve(heap, rows.saturating_mul(ROW_BYTES))?;
             Ok(value::rows(table, heap))
         }
         Answer::Record(table) => {
-            meter.take(heap, table.row_bytes())?;
+            meter.take(heap, table.row_bytes().saturating_add(ANSWER_BYTES))?;
             Ok(value::row(table, heap))
         }
         Answer::Value(json) => Ok(value::from_json(&json, heap)),

@@ -193,7 +193,18 @@ fn bitwise<'v>(
     match (Form::of(a), Form::of(b)) {
         (Form::Set, Form::Set) => tables::combine_sets(method, a, b, hand, eval),
         (Form::Dict(_), Form::Dict(_)) if method == "union" => tables::merge_dicts(a, b, hand),
-        _ => arithmetic(a, b, hand, act),
+        (Form::Int, Form::Int) => arithmetic(a, b, hand, act),
+        // The interpreter takes `|` of some values for that of types, and goes through all parts of the other.
+        _ => {
+            known(a)?;
+            known(b)?;
+            let sign = match method {
+                "intersection" => "&",
+                "union" => "|",
+                _ => "^",
+            };
+            Err(Fault::runtime(format!("{} and {} have no `{sign}`", form::kind(a), form::kind(b))).into())
+        }
     }
 }
 

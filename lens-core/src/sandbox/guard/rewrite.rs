@@ -89,6 +89,13 @@ pub(super) fn rewrite(
         depth: 0,
         functions: 0,
     };
+    if let Some(span) = names.text() {
+        let error = match span {
+            Some(span) => writer.error(span, "a text stands where a name is needed"),
+            None => QueryError::new(QueryErrorKind::Syntax, "a text stands where a name is needed, within an f-string"),
+        };
+        return Err(error.help("give it a name without quotes, as in `total = 1`"));
+    }
     writer.script(module.statement())?;
     let last = writer.places.last().map(|place| (place.start, place.end));
     Ok(Rewritten { text: writer.text, last, places: writer.places })

@@ -17,6 +17,9 @@ use super::{builtins, show};
 /// How many items are added to a set between two looks at the clock.
 const ITEMS_PER_LOOK: usize = 64;
 
+/// How many bytes of them.
+const BYTES_PER_LOOK: usize = 4096;
+
 /// An empty dict.
 pub(super) fn new_dict(heap: &Heap) -> Value<'_> {
     heap.alloc(Dict::new(SmallMap::new()))
@@ -111,10 +114,18 @@ pub(super) fn update_set<'v>(
 ) -> Checked<()> {
     form::at_most_rows(items.len(), hand.meter)?;
     let update = set.get_attr_error("update", hand.heap)?;
-    for some in items.chunks(ITEMS_PER_LOOK) {
-        for item in some {
-            form::key(*item, hand.heap)?;
+    let mut rest = items;
+    while !rest.is_empty() {
+        let (mut count, mut bytes) = (0, 0);
+        for item in rest.iter().take(ITEMS_PER_LOOK) {
+            bytes += form::key(*item, hand.heap)?;
+            count += 1;
+            if bytes > BYTES_PER_LOOK {
+                break;
+            }
         }
+        let (some, others) = rest.split_at(count);
+        rest = others;
         hand.meter.spend(hand.heap, some.len())?;
         hand.entries(some.len())?;
         let list = hand.heap.alloc(AllocList(some.iter().copied()));
@@ -147,6 +158,7 @@ pub(super) fn combine_sets<'v>(
     let mut items = Held::with_capacity(a_items.len() + b_items.len(), hand.meter, hand.heap)?;
     let mut keep = |from: &[Value<'v>], is_kept: &dyn Fn(Value<'v>) -> Checked<bool>| -> Checked<()> {
         for item in from {
+            form::key(*item, hand.heap)?;
             hand.meter.tick(hand.heap)?;
             if is_kept(*item)? {
                 items.push(*item);
@@ -172,6 +184,7 @@ pub(super) fn combine_sets<'v>(
 /// Whether every item of `a` is in the set `b`.
 pub(super) fn is_subset<'v>(a: Value<'v>, b: Value<'v>, hand: Hand<'_, 'v>) -> Checked<bool> {
     for item in keys_of(a, hand)?.iter() {
+        form::key(*item, hand.heap)?;
         hand.meter.tick(hand.heap)?;
         if !b.is_in(*item)? {
             return Ok(false);

@@ -81,7 +81,9 @@ pub(super) fn call<'v>(
             return Ok(heap.alloc(AllocList(text.chars().map(u32::from))));
         }
         ("replace", [old, new, ..]) => replace(text, *old, *new, meter, heap)?,
-        ("startswith" | "endswith", [affix]) => form::key(*affix, heap)?,
+        ("startswith" | "endswith", [affix]) => {
+            form::key(*affix, heap)?;
+        }
         ("split" | "rsplit", _) => {
             if arguments.get(1).and_then(|most| most.unpack_i32()) == Some(i32::MAX) {
                 return Err(Fault::argument(format!("`{method}` cannot split that often")).into());

@@ -3,11 +3,13 @@
 
 #![expect(unsafe_code, reason = "only derived: `ProvidesStaticType` names a type for the interpreter's downcasts")]
 
+use std::cell::RefCell;
 use std::fmt;
 use std::sync::Arc;
 
 use allocative::Allocative;
-use serde_json::Value as Json;
+use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::{Number, Value as Json};
 use starlark::any::ProvidesStaticType;
 use starlark::collections::SmallMap;
 use starlark::starlark_simple_value;
@@ -16,8 +18,9 @@ use starlark::values::list::AllocList;
 use starlark::values::{Heap, NoSerialize, StarlarkValue, Trace, Value, ValueLike, starlark_value};
 
 use super::fault::{Checked, Fault};
-use super::form::ENTRY_BYTES;
-use super::meter::charge;
+use super::form::{self, ENTRY_BYTES};
+use super::meter::{Held, charge};
+use super::operators::Hand;
 use crate::answer::{Cell, Table};
 use crate::sandbox::error::QueryErrorKind;
 
@@ -208,6 +211,17 @@ fn int(value: i64, heap: &Heap) -> Value<'_> {
     heap.alloc(value)
 }
 
+fn from_number<'v>(number: &Number, heap: &'v Heap) -> Value<'v> {
+    match (number.as_i64(), number.as_u64()) {
+        (Some(value), _) => int(value, heap),
+        (None, Some(value)) => {
+            charge(WIDE_INT_BYTES);
+            heap.alloc(value)
+        }
+        (None, None) => heap.alloc(number.as_f64().unwrap_or(f64::NAN)),
+    }
+}
+
 /// JSON as a script sees it: objects are dicts, and a marker of an absent value is such a value.
 ///
 /// It recurses as deep as `json` is nested, which is either a skill's own type or was checked.
@@ -215,14 +229,7 @@ pub(super) fn from_json<'v>(json: &Json, heap: &'v Heap) -> Value<'v> {
     match json {
         Json::Null => Value::new_none(),
         Json::Bool(value) => Value::new_bool(*value),
-        Json::Number(number) => match (number.as_i64(), number.as_u64()) {
-            (Some(value), _) => int(value, heap),
-            (None, Some(value)) => {
-                charge(WIDE_INT_BYTES);
-                heap.alloc(value)
-            }
-            (None, None) => heap.alloc(number.as_f64().unwrap_or(f64::NAN)),
-        },
+        Json::Number(number) => from_number(number, heap),
         Json::String(text) => heap.alloc(text.as_str()),
         Json::Array(items) => heap.alloc(AllocList(items.iter().map(|item| from_json(item, heap)))),
         Json::Object(fields) => {
@@ -240,5 +247,194 @@ pub(super) fn from_json<'v>(json: &Json, heap: &'v Heap) -> Value<'v> {
             }
             heap.alloc(Dict::new(dict))
         }
+    }
+}
+
+/// The one name with which serde_json marks a text that it is to read anew, without a limit on how deep it is nested.
+pub(super) const RAW_VALUE: &str = "$serde_json::private::RawValue";
+/// The one name with which serde_json marks a number, if the application turned on that it keeps all digits.
+const NUMBER: &str = "$serde_json::private::Number";
+
+/// What `text`, which is JSON, says, as [`from_json`] does. Each part takes a step and its memory as it is made: a script
+/// can choose names that all fall together, and objects that are much larger than their text.
+///
+/// serde_json refuses what is nested more than 127 deep.
+pub(super) fn decode<'v>(text: &str, hand: Hand<'_, 'v>) -> Checked<Value<'v>> {
+    /// How many lists can be open at once, at least.
+    const NESTING: usize = 128;
+    // An item waits until its list ends: the first of each list that is open, and one for each comma.
+    let commas = text.bytes().filter(|byte| *byte == b',').count();
+    let waiting = RefCell::new(Held::with_capacity(commas + NESTING, hand.meter, hand.heap)?);
+    let refused = RefCell::new(None);
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let read = Decode { hand, waiting: &waiting, refused: &refused }.deserialize(&mut reader);
+    let read = read.and_then(|value| reader.end().map(|()| value));
+    match refused.take() {
+        Some(error) => Err(error),
+        None => read.map_err(|error| Fault::argument(format!("this text is no JSON: {error}")).into()),
+    }
+}
+
+/// Makes values of what serde_json reads.
+#[derive(Clone, Copy)]
+struct Decode<'a, 'v> {
+    hand: Hand<'a, 'v>,
+    /// The items of the lists that are open.
+    waiting: &'a RefCell<Held<Value<'v>>>,
+    /// Why the script may not go on; serde_json's own errors cannot carry it.
+    refused: &'a RefCell<Option<starlark::Error>>,
+}
+
+impl<'v> Decode<'_, 'v> {
+    /// Hands a limit that was reached past serde_json.
+    fn checked<T, E: de::Error>(self, result: Checked<T>) -> Result<T, E> {
+        result.map_err(|error| {
+            *self.refused.borrow_mut() = Some(error);
+            E::custom("a limit was reached")
+        })
+    }
+
+    /// Counts a step, and memory outside of the interpreter's heap.
+    fn count<E: de::Error>(self, bytes: usize) -> Result<(), E> {
+        let Hand { meter, heap } = self.hand;
+        self.checked(meter.take(heap, bytes).and_then(|()| meter.tick(heap)))
+    }
+}
+
+impl<'de, 'v> DeserializeSeed<'de> for Decode<'_, 'v> {
+    type Value = Value<'v>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value<'v>, D::Error> {
+        self.count::<D::Error>(0)?;
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de, 'v> Visitor<'de> for Decode<'_, 'v> {
+    type Value = Value<'v>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Value<'v>, E> {
+        Ok(Value::new_none())
+    }
+
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Value<'v>, E> {
+        Ok(Value::new_bool(value))
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Value<'v>, E> {
+        Ok(int(value, self.hand.heap))
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Value<'v>, E> {
+        Ok(from_number(&value.into(), self.hand.heap))
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Value<'v>, E> {
+        Ok(self.hand.heap.alloc(value))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Value<'v>, E> {
+        Ok(self.hand.heap.alloc(text))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value<'v>, A::Error> {
+        let before = self.waiting.borrow().len();
+        while let Some(item) = items.next_element_seed(self)? {
+            self.waiting.borrow_mut().push(item);
+        }
+        let mut waiting = self.waiting.borrow_mut();
+        let length = waiting.len() - before;
+        self.checked::<_, A::Error>(form::at_most_rows(length, self.hand.meter))?;
+        let bytes = length.saturating_mul(size_of::<usize>());
+        self.checked::<_, A::Error>(self.hand.meter.room(self.hand.heap, bytes))?;
+        let list = self.hand.heap.alloc(AllocList(waiting[before..].iter().copied()));
+        waiting.truncate(before);
+        Ok(list)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Value<'v>, A::Error> {
+        let Hand { meter, heap } = self.hand;
+        let mut dict: SmallMap<Value<'v>, Value<'v>> = SmallMap::new();
+        while let Some(name) = fields.next_key::<String>()? {
+            if name == RAW_VALUE {
+                return Err(de::Error::custom(format!("no name may be `{RAW_VALUE}`")));
+            }
+            if name == NUMBER && dict.is_empty() {
+                let digits = fields.next_value::<String>()?;
+                let number = digits.parse::<Number>().map_err(<A::Error as de::Error>::custom)?;
+                return Ok(from_number(&number, heap));
+            }
+            // The first table has room for several entries.
+            self.count::<A::Error>(if dict.is_empty() { 2 * ENTRY_BYTES } else { ENTRY_BYTES })?;
+            let value = fields.next_value_seed(self)?;
+            dict.insert_hashed(heap.alloc_str(&name).get_hashed_value(), value);
+        }
+        self.checked::<_, A::Error>(form::at_most_rows(dict.len(), meter))?;
+        let dict = Dict::new(dict);
+        let part = |name| dict.get_str(name).and_then(|part| part.unpack_str());
+        if let (2, Some(code), Some(fix)) = (dict.len(), part("unavailable"), part("fix")) {
+            self.count::<A::Error>(code.len() + fix.len())?;
+            return Ok(heap.alloc(Unavailable { code: code.to_owned(), fix: fix.to_owned() }));
+        }
+        Ok(heap.alloc(dict))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+    use crate::capture::Capture;
+    use crate::recorder::Recorder;
+    use crate::registry::RegistryBuilder;
+    use crate::sandbox::guard::meter::Meter;
+    use crate::sandbox::limits::Limits;
+
+    /// What a query of `limits` says of `text`, as a script would show it; or its error.
+    fn decoded(text: &str, limits: Limits) -> Result<String, String> {
+        let registry = Arc::new(RegistryBuilder::new().build());
+        let capture = Arc::new(Capture::live(&registry, &Arc::new(Recorder::new())));
+        let meter = Meter::new(&Arc::new(limits), &capture, &Arc::new(AtomicBool::new(false)));
+        let heap = Heap::new();
+        let value = decode(text, Hand { meter: &meter, heap: &heap });
+        value.map(|value| value.to_repr()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn json_is_decoded_to_values() {
+        let text =
+            r#" {"b": [1, -2, 1.5, 18446744073709551615, []], "a": {}, "b\u0062": null, "a": [true, "\u0041"]} "#;
+        let shown = decoded(text, Limits::default()).unwrap();
+        assert_eq!(shown, r#"{"b": [1, -2, 1.5, 18446744073709551615, []], "a": [True, "A"], "bb": None}"#);
+        assert_eq!(decoded(r#"{"fix": "b", "unavailable": "a"}"#, Limits::default()).unwrap(), "<unavailable: b>");
+        for text in ["", "nul", "1 2", "[1,]", "{1: 2}", "1e999", &"[".repeat(200)] {
+            let error = decoded(text, Limits::default()).unwrap_err();
+            assert!(error.contains("this text is no JSON"), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_raw_value_is_not_read_anew() {
+        for name in [RAW_VALUE.to_owned(), RAW_VALUE.replace('R', "\\u0052")] {
+            let error = decoded(&format!(r#"{{"{name}": "[1]"}}"#), Limits::default()).unwrap_err();
+            assert!(error.contains("no name may be"), "{error}");
+        }
+    }
+
+    #[test]
+    fn objects_and_names_are_counted_as_they_are_decoded() {
+        let limits = || Limits { heap_bytes: 1 << 20, ..Limits::default() };
+        let one = "{\"\":".repeat(120) + "1" + &"}".repeat(120);
+        let error = decoded(&format!("[{}]", vec![one; 100].join(",")), limits()).unwrap_err();
+        assert!(error.contains("`heap_bytes`"), "{error}");
+        let names = (0..1000).map(|name| format!("\"{name}\":1")).collect::<Vec<_>>().join(",");
+        let error = decoded(&format!("{{{names}}}"), Limits { steps: 500, ..limits() }).unwrap_err();
+        assert!(error.contains("`steps`"), "{error}");
+        decoded(&format!("{{{names}}}"), limits()).unwrap();
     }
 }

@@ -270,6 +270,15 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
         };
         let step = std::num::NonZeroI32::new(step.map_or(Ok(1), |step| int("range", step))?)
             .ok_or_else(|| Fault::argument("the step of a `range` cannot be 0"))?;
+        let has_items = if step.get() > 0 { start < stop } else { start > stop };
+        // Of a wider one, the interpreter's length is wrong.
+        if has_items && start.abs_diff(stop) > i32::MAX.unsigned_abs() {
+            return Err(Fault::limit(
+                format!("a `range` from {start} to {stop} is wider than 2147483647"),
+                "let both ends have the same sign, or add a number to each item",
+            )
+            .into());
+        }
         let range = hand.heap.alloc(Range::new(start, stop, step));
         let length = range.length().map_or(usize::MAX, |length| usize::try_from(length).unwrap_or(usize::MAX));
         form::at_most_rows(length, hand.meter)?;

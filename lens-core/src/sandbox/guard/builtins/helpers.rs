@@ -4,6 +4,7 @@
 //! A `key` is the name of a field (of a row, a struct or a dict) or a function of the item.
 
 use std::cmp::Ordering;
+use std::collections::HashSet;
 
 use starlark::environment::GlobalsBuilder;
 use starlark::eval::Evaluator;
@@ -11,7 +12,7 @@ use starlark::starlark_module;
 use starlark::values::list::AllocList;
 use starlark::values::structs::AllocStruct;
 use starlark::values::tuple::UnpackTuple;
-use starlark::values::{Heap, Value};
+use starlark::values::{Heap, StringValue, Value};
 
 use super::collections::ask;
 use super::sort::sort;
@@ -22,8 +23,13 @@ use crate::sandbox::guard::meter::Held;
 use crate::sandbox::guard::methods::callable;
 use crate::sandbox::guard::namespace::History;
 use crate::sandbox::guard::operators::{Hand, add};
-use crate::sandbox::guard::value::Unavailable;
+use crate::sandbox::guard::value::{Unavailable, WIDE_INT_BYTES};
 use crate::sandbox::guard::{access, tables};
+
+/// The bytes of the digits of the largest float.
+const FLOAT_DIGITS_BYTES: usize = 1024 / 8;
+/// How many bytes of a field's name are one step when it is looked for.
+const NAME_BYTES_PER_STEP: usize = 64;
 
 /// How to read one thing off an item.
 #[derive(Clone, Copy)]
@@ -428,29 +434,43 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> starlark::Result<Value<'v>> {
         let hand = Hand::new(eval)?;
+        if fields.items.len() > access::MOST_ARGUMENTS {
+            return Err(Fault::limit(
+                format!("`table` takes at most {} fields, not {}", access::MOST_ARGUMENTS, fields.items.len()),
+                "ask for fewer fields, or use the items themselves",
+            )
+            .into());
+        }
         let names = fields.items.iter().map(|field| {
-            field.unpack_str().ok_or_else(|| {
+            StringValue::new(*field).ok_or_else(|| {
                 Fault::argument(format!("`table` takes names of fields, not {}", form::kind(*field)))
                     .help("write `table(xs, \"id\", \"busy_ms\")`")
                     .into()
             })
         });
-        let names = names.collect::<Checked<Vec<&str>>>()?;
-        hand.meter.spend(hand.heap, names.len() * names.len() / 16)?;
-        if let Some(twice) = names.iter().enumerate().find_map(|(at, name)| names[..at].contains(name).then_some(name))
-        {
-            return Err(Fault::argument(format!("`table` has the field `{twice}` twice")).into());
+        let names = names.collect::<Checked<Vec<StringValue<'v>>>>()?;
+        let mut seen = HashSet::with_capacity(names.len());
+        let mut name_steps = 0;
+        for name in names.iter().map(|name| name.as_str()) {
+            let steps = name.len() / NAME_BYTES_PER_STEP;
+            hand.meter.spend(hand.heap, steps + 1)?;
+            name_steps += steps;
+            if !seen.insert(name) {
+                return Err(Fault::argument(format!("`table` has the field `{name}` twice")).into());
+            }
         }
-        let mut rows = Vec::new();
-        for item in items_of(xs, hand)?.iter().copied() {
-            let read = |name: &&'v str| Ok((*name, access::attribute(item, name, hand)?));
+        let items = items_of(xs, hand)?;
+        let mut rows = Held::with_capacity(items.len(), hand.meter, hand.heap)?;
+        for item in items.iter().copied() {
+            hand.meter.take(hand.heap, (names.len() + 1) * 2 * ENTRY_BYTES)?;
+            hand.meter.spend(hand.heap, names.len() + 1 + name_steps)?;
+            // The rows share the names, which are not copied.
+            let read = |name: &StringValue<'v>| Ok((*name, access::attribute(item, name.as_str(), hand)?));
             let cells = names.iter().map(read).collect::<Checked<Vec<_>>>()?;
-            hand.meter.take(hand.heap, (cells.len() + 1) * 2 * ENTRY_BYTES)?;
-            hand.meter.spend(hand.heap, cells.len() + 1)?;
             rows.push(hand.heap.alloc(AllocStruct(cells)));
         }
         hand.list(rows.len())?;
-        Ok(hand.heap.alloc(AllocList(rows)))
+        Ok(hand.heap.alloc(AllocList(rows.iter().copied())))
     }
 
     /// A number rounded to `n` digits after the point; without `n`, an integer.
@@ -471,7 +491,11 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
         }
         match digits {
             None => {
-                let whole = hand.heap.alloc(value.round_ties_even());
+                let rounded = value.round_ties_even();
+                if rounded.abs() > f64::from(i32::MAX) {
+                    hand.meter.take(hand.heap, WIDE_INT_BYTES + FLOAT_DIGITS_BYTES)?;
+                }
+                let whole = hand.heap.alloc(rounded);
                 eval.eval_function(super::base("int"), &[whole], &[])
             }
             Some(digits) if (0..=15).contains(&digits) => {

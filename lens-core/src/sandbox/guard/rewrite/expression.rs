@@ -1,6 +1,9 @@
 //! Expressions. Separate from statements because these are where things act.
 
+use std::collections::HashSet;
+
 use starlark_syntax::codemap::Span;
+use starlark_syntax::lexer::TokenInt;
 use starlark_syntax::syntax::ast::{
     ArgumentP, AssignOp, AstArgument, AstExpr, AstLiteral, AstParameter, BinOp, Clause, ClauseP, ExprP, ForClause,
     ParameterP,
@@ -67,8 +70,19 @@ pub(super) fn augmented(operator: AssignOp) -> &'static str {
     }
 }
 
+/// The most entries of a dict that is written out whose keys may be long.
+const FEW_ENTRIES: usize = 64;
+
 /// How many items a list may have before it counts as a step of its own.
 const LONG_LIST: usize = 64;
+/// The most bytes of a name that a script binds: functions keep copies of them.
+const LONGEST_NAME: usize = 256;
+/// The most parameters of a function.
+const MOST_PARAMETERS: usize = 256;
+/// What each evaluation of a `def` or `lambda` takes outside of the interpreter's heap, without names and parameters.
+const FUNCTION_BYTES: usize = 64;
+/// What each parameter takes there, without its name: its places in the list and the table of parameters, which double.
+const PARAMETER_BYTES: usize = 192;
 
 impl Writer<'_> {
     pub(super) fn expression(&mut self, expression: &AstExpr) -> Written {
@@ -113,8 +127,9 @@ impl Writer<'_> {
             }
             ExprP::Dict(entries) => {
                 self.put("__dict({");
+                let check = if entries.len() > FEW_ENTRIES { "__short_key" } else { "__key" };
                 self.between(entries, |writer, (key, value)| {
-                    writer.key(key)?;
+                    writer.key(key, check)?;
                     writer.put(": ");
                     writer.expression(value)
                 })?;
@@ -148,11 +163,12 @@ impl Writer<'_> {
                 Ok(())
             }
             ExprP::Lambda(lambda) => self.within_function(expression.span, |writer| {
-                writer.put("(lambda ");
+                let bytes = writer.function_bytes("lambda", &lambda.params, expression.span);
+                writer.put(&format!("(__take({bytes}) and (lambda "));
                 writer.parameters(&lambda.params, true)?;
                 writer.put(": ");
                 writer.expression(&lambda.body)?;
-                writer.put(")");
+                writer.put("))");
                 Ok(())
             }),
             ExprP::Not(value) => {
@@ -294,7 +310,7 @@ impl Writer<'_> {
         self.between(arguments, |writer, argument| match &argument.node {
             ArgumentP::Positional(value) => writer.expression(value),
             ArgumentP::Named(name, value) => {
-                writer.put(&name.node);
+                writer.name(&name.node, name.span)?;
                 writer.put(" = ");
                 writer.expression(value)
             }
@@ -319,16 +335,42 @@ impl Writer<'_> {
         Err(self.error(span, format!("a call has at most {MOST_ARGUMENTS} arguments by name, not {count}")))
     }
 
+    /// A name that the script gives to something.
+    pub(super) fn name(&mut self, name: &str, span: Span) -> Written {
+        if name.len() > LONGEST_NAME {
+            let message = format!("a name has at most {LONGEST_NAME} bytes, not {}", name.len());
+            return Err(self.error(span, message).help("shorten the name"));
+        }
+        self.put(name);
+        Ok(())
+    }
+
+    /// What each evaluation of a function takes outside of the interpreter's heap: it copies the names, and what the
+    /// function uses of the functions around it.
+    pub(super) fn function_bytes(&self, name: &str, parameters: &[AstParameter], span: Span) -> usize {
+        let names: usize =
+            parameters.iter().filter_map(|parameter| parameter.node.ident()).map(|name| name.node.ident.len()).sum();
+        let (start, end) = self.range(span);
+        let text = self.source.get(start..end).unwrap_or(self.source);
+        // At most each word of it is such a variable.
+        let words: HashSet<&str> = text.split(|letter: char| !letter.is_alphanumeric() && letter != '_').collect();
+        FUNCTION_BYTES
+            + 2 * (name.len() + names)
+            + parameters.len() * PARAMETER_BYTES
+            + words.len() * size_of::<usize>()
+    }
+
     pub(super) fn parameters(&mut self, parameters: &[AstParameter], is_lambda: bool) -> Written {
-        if let Some(first) = parameters.first() {
-            self.few_names(first.span, parameters.len())?;
+        if let Some(first) = parameters.get(MOST_PARAMETERS) {
+            let message = format!("a function has at most {MOST_PARAMETERS} parameters, not {}", parameters.len());
+            return Err(self.error(first.span, message).help("hand over several values in one struct, dict or list"));
         }
         self.between(parameters, |writer, parameter| {
             match &parameter.node {
                 ParameterP::Slash => writer.put("/"),
                 ParameterP::NoArgs => writer.put("*"),
                 ParameterP::Normal(name, _, default) => {
-                    writer.put(&name.node.ident);
+                    writer.name(&name.node.ident, name.span)?;
                     if let Some(default) = default {
                         writer.put(" = ");
                         writer.expression(default)?;
@@ -336,7 +378,7 @@ impl Writer<'_> {
                 }
                 ParameterP::Args(name, _) => {
                     writer.put("*");
-                    writer.put(&name.node.ident);
+                    writer.name(&name.node.ident, name.span)?;
                 }
                 // Each call makes a dict for them, which only a statement can count.
                 ParameterP::KwArgs(..) if is_lambda => {
@@ -346,7 +388,7 @@ impl Writer<'_> {
                 }
                 ParameterP::KwArgs(name, _) => {
                     writer.put("**");
-                    writer.put(&name.node.ident);
+                    writer.name(&name.node.ident, name.span)?;
                 }
             }
             Ok(())
@@ -354,8 +396,8 @@ impl Writer<'_> {
     }
 
     /// A key of a dict that is written out.
-    fn key(&mut self, key: &AstExpr) -> Written {
-        if matches!(key.node, ExprP::Literal(_)) { self.expression(key) } else { self.function("__key", &[key]) }
+    fn key(&mut self, key: &AstExpr, check: &str) -> Written {
+        if matches!(key.node, ExprP::Literal(_)) { self.expression(key) } else { self.function(check, &[key]) }
     }
 
     /// An expression whose truth decides.
@@ -466,17 +508,17 @@ impl Writer<'_> {
         match &expression.node {
             ExprP::Op(left, BinOp::And | BinOp::Or, _) => !self.is_known(left) || self.ticks(left),
             ExprP::Op(..) | ExprP::Dot(..) | ExprP::Index(_) | ExprP::Slice(..) => true,
-            ExprP::Plus(_) | ExprP::BitNot(_) => true,
+            ExprP::Plus(_) | ExprP::BitNot(_) | ExprP::Lambda(_) => true,
             ExprP::ListComprehension(..) | ExprP::DictComprehension(..) => true,
             ExprP::Minus(value) => !is_number(value),
             ExprP::Dict(entries) => !entries.is_empty(),
             ExprP::Identifier(name) => self.plain.fstring(&name.node.ident).is_some(),
             ExprP::Call(callee, arguments) => match &callee.node {
-                // These two are the interpreter's own, which knows instructions for them; the script's own functions
-                // may have nothing in them.
+                // `type` is the interpreter's own, which knows an instruction for it; the script's own functions may
+                // have nothing in them.
                 ExprP::Identifier(name) if self.names.is_function(&name.node.ident) => {
                     let name = name.node.ident.as_str();
-                    (self.names.is_free(name) && !matches!(name, "len" | "type"))
+                    (self.names.is_free(name) && name != "type")
                         || arguments.args.iter().any(|argument| self.ticks(argument.node.expr()))
                 }
                 _ => true,
@@ -485,11 +527,16 @@ impl Writer<'_> {
             ExprP::If(parts) => !self.is_known(&parts.0) || self.ticks(&parts.0),
             ExprP::List(items) => items.len() > LONG_LIST || items.iter().any(|item| self.ticks(item)),
             ExprP::Tuple(items) => items.iter().any(|item| self.ticks(item)),
-            ExprP::Index2(_) | ExprP::Lambda(_) | ExprP::Literal(_) | ExprP::FString(_) => false,
+            ExprP::Index2(_) | ExprP::Literal(_) | ExprP::FString(_) => false,
         }
     }
 }
 
+/// Whether it is a number that the interpreter negates within its heap: a wide integer has its digits beside it.
 fn is_number(expression: &AstExpr) -> bool {
-    matches!(expression.node, ExprP::Literal(AstLiteral::Int(_) | AstLiteral::Float(_)))
+    match &expression.node {
+        ExprP::Literal(AstLiteral::Int(number)) => matches!(number.node, TokenInt::I32(_)),
+        ExprP::Literal(AstLiteral::Float(_)) => true,
+        _ => false,
+    }
 }

@@ -8,6 +8,9 @@ use starlark_syntax::syntax::ast::{
 use super::expression::augmented;
 use super::{Writer, Written};
 
+/// What the dict of a function's `**named` takes for each call besides its entries: its table has room for several.
+const NAMED_BYTES: usize = 192;
+
 impl Writer<'_> {
     /// The whole script. Its value is that of its last expression, or of `main()`.
     pub(super) fn script(&mut self, script: &AstStmt) -> Written {
@@ -67,8 +70,8 @@ impl Writer<'_> {
     fn modify(&mut self, target: &AstAssignTarget, function: &str, value: &AstExpr) -> Written {
         match &target.node {
             AssignTargetP::Identifier(name) => {
-                let name = &name.node.ident;
-                self.put(&format!("{name} = {function}({name}, "));
+                self.name(&name.node.ident, name.span)?;
+                self.put(&format!(" = {function}({}, ", name.node.ident));
                 self.expression(value)?;
             }
             AssignTargetP::Index(parts) => {
@@ -87,10 +90,7 @@ impl Writer<'_> {
 
     pub(super) fn target(&mut self, target: &AstAssignTarget) -> Written {
         match &target.node {
-            AssignTargetP::Identifier(name) => {
-                self.put(&name.node.ident);
-                Ok(())
-            }
+            AssignTargetP::Identifier(name) => self.name(&name.node.ident, name.span),
             AssignTargetP::Tuple(targets) => {
                 self.put("(");
                 for target in targets {
@@ -162,10 +162,17 @@ impl Writer<'_> {
     }
 
     fn definition(&mut self, function: &DefP<AstNoPayload>, span: Span, indent: usize) -> Written {
+        let bytes = self.function_bytes(&function.name.node.ident, &function.params, span);
+        self.indent(indent);
+        self.noted(span, |writer| {
+            writer.put(&format!("__take({bytes})"));
+            Ok(())
+        })?;
+        self.put("\n");
         self.indent(indent);
         self.noted(span, |writer| {
             writer.put("def ");
-            writer.put(&function.name.node.ident);
+            writer.name(&function.name.node.ident, function.name.span)?;
             writer.put("(");
             writer.parameters(&function.params, false)?;
             writer.put("):\n");
@@ -173,8 +180,15 @@ impl Writer<'_> {
         })?;
         for parameter in &function.params {
             if let ParameterP::KwArgs(name, _) = &parameter.node {
-                self.indent(indent + 1);
-                self.put(&format!("__named({})\n", name.node.ident));
+                let name = &name.node.ident;
+                for call in [format!("__take({NAMED_BYTES})"), format!("__named({name})")] {
+                    self.indent(indent + 1);
+                    self.noted(parameter.span, |writer| {
+                        writer.put(&call);
+                        Ok(())
+                    })?;
+                    self.put("\n");
+                }
             }
         }
         self.block(&function.body, indent + 1)
