@@ -12,6 +12,7 @@
 //! | `{k: v}`, `d[k] = v` | `__dict({__key(k): v})`, `(d)[__new(k)] = v` |
 //! | `x += y`, `x[k] += y` | `x = __iadd(x, y)`, `__update(x, k, "__iadd", y)` |
 //! | `if c:`, `a and b`, `not c` | `if __is(c):`, `__is(a) and b`, `not __is(c)` |
+//! | `def f(a): …`, `lambda a: a` | `__take(n)` before it, `(__take(n) and (lambda a: a))` |
 //! | `f"{x:.2f}"` | `__join(__format(x, "s", ".2f"))` |
 //! | `[e for x in xs]` | `[e for x in xs if __tick()]`, unless `e` calls a checked function anyway |
 //!

@@ -51,7 +51,7 @@ pub enum Given {
     AnyName,
 }
 
-/// The two functions that are the interpreter's own, whose docs are not in lens's words.
+/// Two functions whose docs are not beside them: the interpreter's own `type`, and `len`, which stands for its own.
 const INTERPRETERS: &[(&str, &str, &str, &str)] = &[
     (
         "len",
