@@ -46,4 +46,4 @@ pub use registry::{Registry, RegistryBuilder};
 pub use signature::{Arguments, FunctionReference};
 pub use skill::{About, Functions, Skill, View};
 pub use store::Store;
-pub use time::{Span, Timestamp};
+pub use time::{InvalidSpan, Span, Timestamp};

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -140,6 +141,20 @@ impl fmt::Display for Span {
     }
 }
 
+impl FromStr for Span {
+    type Err = InvalidSpan;
+
+    /// Reads a length of time such as `90s`, `5m` or `1h 30m`; fails if `text` says none.
+    fn from_str(text: &str) -> Result<Self, InvalidSpan> {
+        parse_span(text).map(Self).ok_or_else(|| InvalidSpan(shortened(text).into_owned()))
+    }
+}
+
+/// A text that is no length of time.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a length of time like \"90s\", \"5m\" or \"2h\"")]
+pub struct InvalidSpan(String);
+
 impl Serialize for Span {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
@@ -149,10 +164,7 @@ impl Serialize for Span {
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Cow::<'de, str>::deserialize(deserializer)?;
-        parse_span(&text).map(Self).ok_or_else(|| {
-            let text = shortened(&text);
-            de::Error::custom(format!("{text:?} is not a length of time like \"90s\", \"5m\" or \"2h\""))
-        })
+        text.parse().map_err(de::Error::custom)
     }
 }
 

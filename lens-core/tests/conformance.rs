@@ -108,7 +108,7 @@ fn own_tests() -> PathBuf {
     let metadata = cargo(&[
         "metadata",
         "--format-version=1",
-        "--offline",
+        "--locked",
         &format!("--filter-platform={host}"),
         concat!("--manifest-path=", env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"),
     ]);

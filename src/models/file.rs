@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use lens_core::Span;
 use lens_core::error::nearest;
 use toml::{Table, Value};
 
@@ -151,7 +152,7 @@ impl Settings {
 }
 
 pub(super) fn duration(text: &str) -> Option<Duration> {
-    humantime::parse_duration(text).ok().filter(|duration| !duration.is_zero())
+    text.parse::<Span>().ok().map(|span| span.0).filter(|duration| !duration.is_zero())
 }
 
 /// A table, and where it stands.

@@ -78,6 +78,10 @@ fn what_is_wrong_in_a_file_is_named() {
         (client("timeout = 60"), "clients[0].timeout: is no text; put it in quotes"),
         (client("timeout = 'soon'"), "clients[0].timeout: is no duration such as \"60s\""),
         (client("timeout = '0s'"), "clients[0].timeout: is no duration such as \"60s\""),
+        (
+            client("timeout = '18446744073709551615s 1000000000ns'"),
+            "clients[0].timeout: is no duration such as \"60s\"",
+        ),
         (client("temperature = 'hot'"), "clients[0].temperature: is no number"),
         (client("temperature = 3"), "client `a`, temperature: is not from 0 to 2"),
         (client("schema = 'both'"), "clients[0].schema: is neither \"field\" nor \"prompt\""),

@@ -14,6 +14,7 @@ use super::form::{self, ENTRY_BYTES, Form, known};
 use super::methods::{self, Bound};
 use super::namespace::Skill;
 use super::operators::Hand;
+use super::rewrite::LONGEST_NAME;
 use super::value::{Row, Unavailable};
 use super::{format, lists, show};
 use crate::error::nearest;
@@ -63,9 +64,6 @@ pub(super) fn has_attribute<'v>(value: Value<'v>, name: &str, hand: Hand<'_, 'v>
     known(value)?;
     Ok(other_attribute(value, name, hand)?.is_some())
 }
-
-/// The longest name that is shown as one of those that there are.
-const LONGEST_NAME: usize = 100;
 
 /// The names of a value's fields and methods, without overlong ones.
 pub(super) fn names(value: Value<'_>) -> Vec<String> {

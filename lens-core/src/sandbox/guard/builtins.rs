@@ -15,6 +15,7 @@ use starlark::eval::Evaluator;
 use starlark::starlark_module;
 use starlark::values::Value;
 
+use super::meter::BYTES_PER_STEP;
 use super::operators::Hand;
 use super::{access, fields, methods, operators};
 
@@ -32,9 +33,6 @@ pub(super) fn base<'v>(name: &str) -> Value<'v> {
     function.to_value()
 }
 
-/// How many bytes of a text are one step when its characters are counted.
-const BYTES_PER_STEP: usize = 64;
-
 #[starlark_module]
 fn counted(builder: &mut GlobalsBuilder) {
     /// How many items a value has, or a text characters.
@@ -51,12 +49,8 @@ fn counted(builder: &mut GlobalsBuilder) {
     }
 
     /// Memory that the interpreter is about to take outside of its heap.
-    fn __take<'v>(
-        #[starlark(require = pos)] bytes: Value<'v>,
-        eval: &mut Evaluator<'v, '_, '_>,
-    ) -> starlark::Result<bool> {
+    fn __take<'v>(#[starlark(require = pos)] bytes: usize, eval: &mut Evaluator<'v, '_, '_>) -> starlark::Result<bool> {
         let hand = Hand::new(eval)?;
-        let bytes = bytes.unpack_i32().and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(0);
         hand.meter.take(hand.heap, bytes)?;
         Ok(true)
     }

@@ -7,10 +7,7 @@ use starlark::values::{Heap, StringValue, Value};
 
 use super::fault::{Checked, Fault};
 use super::form::{self, Form, known};
-use super::meter::Meter;
-
-/// How many bytes of text are compared in one step.
-pub(super) const BYTES_PER_STEP: usize = 64;
+use super::meter::{BYTES_PER_STEP, Meter};
 
 /// Compares values for one query.
 #[derive(Clone, Copy)]

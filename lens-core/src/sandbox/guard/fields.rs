@@ -10,9 +10,9 @@ use starlark::starlark_module;
 use starlark::values::{Value, ValueLike as _};
 
 use super::access;
-use super::compare::BYTES_PER_STEP;
 use super::fault::Checked;
 use super::form;
+use super::meter::BYTES_PER_STEP;
 use super::operators::Hand;
 use super::value::{Row, from_cell};
 use crate::answer::Cell;

@@ -9,7 +9,7 @@ use starlark::values::tuple::TupleRef;
 use starlark::values::{Heap, Value, ValueLike};
 
 use super::fault::{Checked, Fault};
-use super::meter::{Meter, strain};
+use super::meter::{BYTES_PER_STEP, Meter, strain};
 use super::namespace::History;
 use super::value::{Row, Unavailable};
 
@@ -133,8 +133,6 @@ const KEY_PARTS: usize = 256;
 const KEY_NESTING: usize = 8;
 /// The most bytes of text that a key may have: keys are compared with others, and shown, without a look at the clock.
 const KEY_TEXT: usize = 64 << 10;
-/// How many bytes of a key are a step.
-const KEY_BYTES_PER_STEP: usize = 64;
 /// The bytes that an entry of a dict or a set takes outside of the interpreter's heap, at worst: its tables double.
 pub(super) const ENTRY_BYTES: usize = 64;
 
@@ -146,7 +144,7 @@ pub(super) fn key<'v>(value: Value<'v>, heap: &'v Heap) -> Checked<usize> {
         return Ok(0);
     }
     match value.unpack_str() {
-        Some(text) if text.len() <= KEY_BYTES_PER_STEP => Ok(text.len()),
+        Some(text) if text.len() <= BYTES_PER_STEP => Ok(text.len()),
         Some(text) => text_of_key(text.len()),
         None => compound_key(value, heap),
     }
@@ -160,7 +158,7 @@ fn text_of_key(bytes: usize) -> Checked<usize> {
         )
         .into());
     }
-    strain(bytes / KEY_BYTES_PER_STEP);
+    strain(bytes / BYTES_PER_STEP);
     Ok(bytes)
 }
 

@@ -23,6 +23,9 @@ use crate::sandbox::error::{QueryError, QueryErrorKind};
 use crate::sandbox::limits::{ANYWHERE_FOR, FAIR_FOR, Limits, STEP_BACK};
 use crate::sandbox::processors::leave_half;
 
+/// How many bytes of text that are read, compared or copied are one step.
+pub(super) const BYTES_PER_STEP: usize = 64;
+
 /// How many steps pass between two looks at the clock.
 const STEPS_PER_LOOK: u64 = 32;
 

@@ -19,7 +19,7 @@ use starlark::values::{FrozenValue, Heap, NoSerialize, StarlarkValue, Value, sta
 use super::encode;
 use super::fault::{Checked, Fault};
 use super::form::{self, ENTRY_BYTES};
-use super::meter::Meter;
+use super::meter::{BYTES_PER_STEP, Meter};
 use super::value;
 use crate::answer::Answer;
 use crate::capture::Capture;
@@ -151,7 +151,7 @@ pub(super) fn unpack<'v>(given: &Given<'v, '_>, eval: &mut Evaluator<'v, '_, '_>
         let table = named.len().max(LEAST_NAMED) * ENTRY_BYTES;
         meter.take(heap, bytes.saturating_mul(NAME_COPIES).saturating_add(table))?;
         // Names that were chosen to fall together are compared in full.
-        meter.spend(heap, named.len().saturating_mul(named.len() + bytes / 64) / 16)?;
+        meter.spend(heap, named.len().saturating_mul(named.len() + bytes / BYTES_PER_STEP) / 16)?;
     }
     let positional = any.parser(given, eval, |parser, _| {
         let positional: UnpackTuple<Value<'v>> = parser.next()?;

@@ -11,7 +11,7 @@ use starlark::values::{Heap, Value};
 use super::compare::Compare;
 use super::fault::{Checked, Fault};
 use super::form::{self, ENTRY_BYTES, Form, known};
-use super::meter::{Meter, charge};
+use super::meter::{BYTES_PER_STEP, Meter, charge};
 use super::{format, lists, tables, value};
 
 /// What an operation has at hand.
@@ -232,7 +232,7 @@ fn contains<'v>(needle: Value<'v>, values: Value<'v>, hand: Hand<'_, 'v>) -> Che
         Form::Text(text) => match needle.unpack_str() {
             // The interpreter's own looks at each place anew; this one does not.
             Some(needle) => {
-                hand.meter.spend(hand.heap, text.len() / 64)?;
+                hand.meter.spend(hand.heap, text.len() / BYTES_PER_STEP)?;
                 Ok(text.contains(needle))
             }
             None => Err(Fault::runtime(format!("{} cannot be in a text", form::kind(needle)))

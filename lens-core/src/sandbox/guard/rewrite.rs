@@ -35,6 +35,8 @@ use crate::sandbox::error::{QueryError, QueryErrorKind};
 use crate::sandbox::limits::Limits;
 use names::Names;
 
+pub(super) use expression::LONGEST_NAME;
+
 type Written = Result<(), QueryError>;
 
 /// How many functions may be written within each other.
@@ -90,13 +92,6 @@ pub(super) fn rewrite(
         depth: 0,
         functions: 0,
     };
-    if let Some(span) = names.text() {
-        let error = match span {
-            Some(span) => writer.error(span, "a text stands where a name is needed"),
-            None => QueryError::new(QueryErrorKind::Syntax, "a text stands where a name is needed, within an f-string"),
-        };
-        return Err(error.help("give it a name without quotes, as in `total = 1`"));
-    }
     writer.script(module.statement())?;
     let last = writer.places.last().map(|place| (place.start, place.end));
     Ok(Rewritten { text: writer.text, last, places: writer.places })

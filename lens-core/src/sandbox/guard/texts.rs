@@ -8,7 +8,7 @@ use starlark::values::{Heap, Value};
 use super::fault::{Checked, Fault};
 use super::form;
 use super::lists::own;
-use super::meter::Meter;
+use super::meter::{BYTES_PER_STEP, Meter};
 use super::operators::Hand;
 use super::{format, lists};
 
@@ -64,7 +64,7 @@ pub(super) fn call<'v>(
     eval: &mut Evaluator<'v, '_, '_>,
 ) -> Checked<Value<'v>> {
     let Hand { meter, heap } = hand;
-    meter.spend(heap, text.len() / 64)?;
+    meter.spend(heap, text.len() / BYTES_PER_STEP)?;
     match (method, arguments) {
         ("format", _) => return format::braces(text, arguments, named, meter, heap),
         ("join", [parts]) => return join(text, *parts, hand),
@@ -137,7 +137,7 @@ fn join<'v>(separator: &str, parts: Value<'v>, hand: Hand<'_, 'v>) -> Checked<Va
         if length > hand.meter.limits.text_bytes {
             form::at_most_text(length, hand.meter, hand.heap)?;
         }
-        hand.meter.spend(hand.heap, 1 + part.len() / 64)?;
+        hand.meter.spend(hand.heap, 1 + part.len() / BYTES_PER_STEP)?;
         joined.push_str(separator);
         joined.push_str(part);
     }

@@ -19,7 +19,7 @@ use super::sort::sort;
 use crate::sandbox::guard::fault::{Checked, Fault};
 use crate::sandbox::guard::form::{self, ENTRY_BYTES, known};
 use crate::sandbox::guard::lists::{int, items_of, number, text};
-use crate::sandbox::guard::meter::Held;
+use crate::sandbox::guard::meter::{BYTES_PER_STEP, Held};
 use crate::sandbox::guard::methods::callable;
 use crate::sandbox::guard::namespace::History;
 use crate::sandbox::guard::operators::{Hand, add};
@@ -28,8 +28,6 @@ use crate::sandbox::guard::{access, tables};
 
 /// The bytes of the digits of the largest float.
 const FLOAT_DIGITS_BYTES: usize = 1024 / 8;
-/// How many bytes of a field's name are one step when it is looked for.
-const NAME_BYTES_PER_STEP: usize = 64;
 
 /// How to read one thing off an item.
 #[derive(Clone, Copy)]
@@ -452,7 +450,7 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
         let mut seen = HashSet::with_capacity(names.len());
         let mut name_steps = 0;
         for name in names.iter().map(|name| name.as_str()) {
-            let steps = name.len() / NAME_BYTES_PER_STEP;
+            let steps = name.len() / BYTES_PER_STEP;
             hand.meter.spend(hand.heap, steps + 1)?;
             name_steps += steps;
             if !seen.insert(name) {

@@ -12,7 +12,7 @@ use starlark_syntax::syntax::module::AstModuleFields as _;
 
 use super::{Writer, Written};
 use crate::sandbox::guard::access::MOST_ARGUMENTS;
-use crate::sandbox::guard::fstring::{FString, Part};
+use crate::sandbox::guard::fstring::{FString, PREFIX, Part};
 
 /// The guard's function for an operator; `None` for `and` and `or`, which do not evaluate both sides.
 fn binary(operator: BinOp) -> Option<&'static str> {
@@ -76,7 +76,7 @@ const FEW_ENTRIES: usize = 64;
 /// How many items a list may have before it counts as a step of its own.
 const LONG_LIST: usize = 64;
 /// The most bytes of a name that a script binds: functions keep copies of them.
-const LONGEST_NAME: usize = 256;
+pub(in crate::sandbox::guard) const LONGEST_NAME: usize = 256;
 /// The most parameters of a function.
 const MOST_PARAMETERS: usize = 256;
 /// What each evaluation of a `def` or `lambda` takes outside of the interpreter's heap, without names and parameters.
@@ -340,6 +340,11 @@ impl Writer<'_> {
         if name.len() > LONGEST_NAME {
             let message = format!("a name has at most {LONGEST_NAME} bytes, not {}", name.len());
             return Err(self.error(span, message).help("shorten the name"));
+        }
+        // The parser takes the name that stands for an f-string, which may be that of one of the guard's own functions.
+        if name.starts_with(PREFIX) {
+            let error = self.error(span, "a text stands where a name is needed");
+            return Err(error.help("give it a name without quotes, as in `total = 1`"));
         }
         self.put(name);
         Ok(())

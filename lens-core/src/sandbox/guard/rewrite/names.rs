@@ -3,14 +3,13 @@
 
 use std::collections::{HashMap, HashSet};
 
-use starlark_syntax::codemap::Span;
 use starlark_syntax::syntax::AstModule;
 use starlark_syntax::syntax::ast::{
-    AssignTargetP, AstAssignIdent, AstAssignTarget, AstExpr, AstParameter, AstStmt, ClauseP, ExprP, ForClause, StmtP,
+    AssignTargetP, AstAssignTarget, AstExpr, AstParameter, AstStmt, ClauseP, ExprP, ForClause, StmtP,
 };
 use starlark_syntax::syntax::module::AstModuleFields as _;
 
-use crate::sandbox::guard::fstring::{PREFIX, Part, Plain};
+use crate::sandbox::guard::fstring::{Part, Plain};
 
 /// How each name of a script is bound, anywhere in it.
 #[derive(Default)]
@@ -21,17 +20,12 @@ pub(super) struct Names {
     others: HashSet<String>,
     /// Functions defined at the top level, with the number of their parameters.
     top: HashMap<String, usize>,
-    /// Where a text stands in the place of a name: the parser takes the name that stands for an f-string, which may be one
-    /// of the guard's own.
-    text: Option<Span>,
-    is_within_text: bool,
 }
 
 impl Names {
     pub(super) fn of(module: &AstModule, plain: &Plain) -> Self {
         let mut names = Self::default();
         names.statement(module.statement(), true);
-        names.is_within_text = true;
         for part in plain.fstrings.iter().flat_map(|fstring| &fstring.parts) {
             if let Part::Field { expression, .. } = part {
                 names.statement(expression.statement(), false);
@@ -39,18 +33,6 @@ impl Names {
         }
         names.functions.retain(|name| !names.others.contains(name));
         names
-    }
-
-    /// Where a text stands in the place of a name that is bound; without a place, somewhere within an f-string.
-    pub(super) fn text(&self) -> Option<Option<Span>> {
-        self.text.map(|span| (span != Span::default()).then_some(span))
-    }
-
-    fn bound(&mut self, name: &AstAssignIdent) -> String {
-        if name.node.ident.starts_with(PREFIX) && self.text.is_none() {
-            self.text = Some(if self.is_within_text { Span::default() } else { name.span });
-        }
-        name.node.ident.clone()
     }
 
     /// Whether the script binds `name` nowhere.
@@ -71,7 +53,7 @@ impl Names {
     fn statement(&mut self, statement: &AstStmt, is_top: bool) {
         match &statement.node {
             StmtP::Def(def) => {
-                let name = self.bound(&def.name);
+                let name = def.name.node.ident.clone();
                 if is_top {
                     self.top.insert(name.clone(), def.params.len());
                 }
@@ -114,8 +96,7 @@ impl Names {
     fn parameters(&mut self, parameters: &[AstParameter]) {
         for parameter in parameters {
             if let Some(name) = parameter.node.ident() {
-                let name = self.bound(name);
-                self.others.insert(name);
+                self.others.insert(name.node.ident.clone());
             }
             if let starlark_syntax::syntax::ast::ParameterP::Normal(_, _, Some(default)) = &parameter.node {
                 self.expression(default);
@@ -127,8 +108,7 @@ impl Names {
         match &target.node {
             AssignTargetP::Tuple(targets) => targets.iter().for_each(|target| self.target(target)),
             AssignTargetP::Identifier(name) => {
-                let name = self.bound(name);
-                self.others.insert(name);
+                self.others.insert(name.node.ident.clone());
             }
             AssignTargetP::Index(parts) => {
                 self.expression(&parts.0);
