@@ -209,6 +209,32 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         .map(|(_, candidate)| candidate.to_owned())
 }
 
+/// Whether a letter would move a terminal's cursor, change its colours or turn other letters round.
+#[must_use]
+pub fn steers_terminal(letter: char) -> bool {
+    letter.is_control()
+        || matches!(letter,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+/// `text` with each letter that [`steers_terminal`] as its escape: what a service calls things may come from anywhere.
+#[must_use]
+pub fn harmless(text: &str) -> Cow<'_, str> {
+    escaped(text, steers_terminal)
+}
+
+/// `text` with each letter that `is_escaped` as its escape.
+pub(crate) fn escaped(text: &str, is_escaped: impl Fn(char) -> bool) -> Cow<'_, str> {
+    if !text.contains(&is_escaped) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if is_escaped(letter) { shown.extend(letter.escape_default()) } else { shown.push(letter) }
+    }
+    Cow::Owned(shown)
+}
+
 /// `name` as a message has room for it: a long one is cut.
 #[must_use]
 pub fn shortened(name: &str) -> Cow<'_, str> {

@@ -1,11 +1,12 @@
 //! Why a query gave no answer, for people and for programs. Separate from the sandbox because HTTP, the command line and
 //! a model's feedback all print it.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::error::CallError;
+use crate::error::{CallError, escaped, steers_terminal};
 
 /// A query that gave no answer.
 ///
@@ -44,12 +45,14 @@ pub struct QueryError {
     pub excerpt: Option<Box<Excerpt>>,
 }
 
-/// A line of a script, and how much of it is meant.
+/// A line of a script as a terminal shows it, and how much of it is meant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Excerpt {
-    /// The line.
+    /// The line; of a long one the part around what is meant.
     pub text: String,
-    /// How many characters are meant, from the error's column.
+    /// How many columns of a terminal come before what is meant.
+    pub before: u32,
+    /// How many columns are meant.
     pub width: u32,
 }
 
@@ -132,7 +135,7 @@ impl QueryError {
     pub(super) fn new(kind: QueryErrorKind, message: impl Into<String>) -> Self {
         Self {
             kind,
-            message: message.into(),
+            message: said(&message.into()),
             line: None,
             column: None,
             nearest: None,
@@ -144,9 +147,19 @@ impl QueryError {
 
     /// The same error, with what to do.
     pub(super) fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
+        self.help = Some(said(&help.into()));
         self
     }
+}
+
+/// What a message says, however long and strange the names in it are.
+fn said(text: &str) -> String {
+    const LONGEST: usize = 4000;
+    let shown = match text.get(..text.floor_char_boundary(LONGEST)) {
+        Some(start) if text.len() > LONGEST => Cow::Owned(format!("{start}…")),
+        _ => Cow::Borrowed(text),
+    };
+    escaped(&shown, |letter| letter != '\n' && steers_terminal(letter)).into_owned()
 }
 
 impl From<CallError> for QueryError {
@@ -172,13 +185,8 @@ impl fmt::Display for QueryError {
             let margin = " ".repeat(number.len());
             write!(f, "\n{margin}--> query:{line}:{column}")?;
             if let Some(excerpt) = &self.excerpt {
-                let text = &excerpt.text;
-                let before: String = text
-                    .chars()
-                    .take((column as usize).saturating_sub(1))
-                    .map(|c| if c == '\t' { '\t' } else { ' ' })
-                    .collect();
-                let carets = "^".repeat((excerpt.width as usize).max(1));
+                let Excerpt { text, before, width } = &**excerpt;
+                let (before, carets) = (" ".repeat(*before as usize), "^".repeat((*width as usize).max(1)));
                 write!(f, "\n{margin} |\n{number} | {text}\n{margin} | {before}{carets}")?;
             }
             if let Some(help) = &self.help {

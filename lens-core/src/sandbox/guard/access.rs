@@ -32,6 +32,14 @@ pub(super) fn attribute<'v>(value: Value<'v>, name: &str, hand: Hand<'_, 'v>) ->
     other_attribute(value, name, hand)?.ok_or_else(|| no_attribute(value, name))
 }
 
+/// The field `name` of an item: of a dict its entry, which may be named as a method is.
+pub(super) fn field<'v>(item: Value<'v>, name: &str, hand: Hand<'_, 'v>) -> Checked<Value<'v>> {
+    let Some(dict) = DictRef::from_value(item) else { return attribute(item, name, hand) };
+    let found = dict.get_str(name);
+    drop(dict);
+    found.ok_or_else(|| no_key(item, hand.heap.alloc(name), hand))
+}
+
 /// The error for a field that a row does not have.
 #[cold]
 pub(super) fn no_field(row: &Row<'_>, name: &str) -> starlark::Error {
@@ -112,6 +120,13 @@ pub(super) fn at<'v>(value: Value<'v>, index: Value<'v>, hand: Hand<'_, 'v>) -> 
             // The interpreter turns the sign of a text's index.
             Some(i32::MIN) => Err(out_of_range(value, i32::MIN)),
             Some(place) => value.at(index, hand.heap).map_err(|_| out_of_range(value, place)),
+            None if index.get_type() == "int" => Err(Fault::runtime(format!(
+                "this index is outside of {}: it is no integer between {} and {}",
+                form::kind(value),
+                i32::MIN,
+                i32::MAX
+            ))
+            .into()),
             None => Err(Fault::runtime(format!(
                 "{} is indexed by an integer, not {}",
                 form::kind(value),
@@ -170,7 +185,11 @@ fn slice<'v>(value: Value<'v>, bounds: [Value<'v>; 3], hand: Hand<'_, 'v>) -> Ch
     for bound in bounds {
         known(bound)?;
         if !bound.is_none() && bound.unpack_i32().is_none() {
-            return Err(Fault::runtime(format!("a slice is bounded by integers, not {}", form::kind(bound))).into());
+            let message = match bound.get_type() {
+                "int" => format!("a slice is bounded by integers between {} and {}", i32::MIN, i32::MAX),
+                _ => format!("a slice is bounded by integers, not {}", form::kind(bound)),
+            };
+            return Err(Fault::runtime(message).into());
         }
     }
     hand.meter.spend(hand.heap, bytes / 128)?;

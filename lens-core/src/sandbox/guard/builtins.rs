@@ -15,6 +15,8 @@ use starlark::eval::Evaluator;
 use starlark::starlark_module;
 use starlark::values::Value;
 
+use super::fault::Fault;
+use super::form::{self, known};
 use super::meter::BYTES_PER_STEP;
 use super::operators::Hand;
 use super::{access, fields, methods, operators};
@@ -45,7 +47,8 @@ fn counted(builder: &mut GlobalsBuilder) {
         if let Some(text) = x.unpack_str() {
             hand.meter.spend(hand.heap, text.len() / BYTES_PER_STEP)?;
         }
-        x.length()
+        known(x)?;
+        x.length().map_err(|_| Fault::argument(format!("{} has no length", form::kind(x))).into())
     }
 
     /// Memory that the interpreter is about to take outside of its heap.

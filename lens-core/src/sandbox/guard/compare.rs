@@ -3,6 +3,7 @@
 
 use std::cmp::Ordering;
 
+use starlark::values::structs::StructRef;
 use starlark::values::{Heap, StringValue, Value};
 
 use super::fault::{Checked, Fault};
@@ -136,12 +137,16 @@ impl<'v> Compare<'_, 'v> {
             (Form::List(a), Form::List(b)) => self.all_ordered(a, b, depth),
             (Form::Tuple(a), Form::Tuple(b)) => self.all_ordered(a.content(), b.content(), depth),
             (Form::Struct(a), Form::Struct(b)) => {
-                let sorted = |fields: &starlark::values::structs::StructRef<'v>| {
+                let sorted = |fields: &StructRef<'v>| -> Checked<Vec<(StringValue<'v>, Value<'v>)>> {
                     let mut fields: Vec<(StringValue<'v>, Value<'v>)> = fields.iter().collect();
+                    // Each name is compared as often as the fields can be halved, and once with that of the other struct.
+                    let bytes: usize = fields.iter().map(|(name, _)| name.as_str().len()).sum();
+                    let rounds = fields.len().checked_ilog2().map_or(0, |halvings| halvings as usize + 2);
+                    self.meter.spend(self.heap, rounds * (fields.len() + bytes / BYTES_PER_STEP))?;
                     fields.sort_by_key(|(name, _)| name.as_str());
-                    fields
+                    Ok(fields)
                 };
-                let (a, b) = (sorted(&a), sorted(&b));
+                let (a, b) = (sorted(&a)?, sorted(&b)?);
                 let by_length = a.len().cmp(&b.len());
                 if by_length.is_ne() {
                     return Ok(by_length);

@@ -1,6 +1,7 @@
 //! A script's value as JSON, within limits. Separate from the interpreter's own encoder, which recurses without bound and
 //! writes large integers as texts.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use serde_json::{Map, Value as Json};
@@ -10,6 +11,7 @@ use super::fault::{Checked, Fault};
 use super::form::{self, Form, known};
 use super::meter::Meter;
 use super::value::{RAW_VALUE, Unavailable};
+use crate::error::shortened;
 
 /// The script's answer.
 pub(super) fn answer<'v>(value: Value<'v>, meter: &Meter, heap: &'v Heap) -> Checked<Json> {
@@ -39,6 +41,9 @@ pub(super) fn columns(value: Value<'_>) -> Vec<String> {
 /// An argument of a skill's function.
 pub(super) fn argument<'v>(value: Value<'v>, meter: &Meter, heap: &'v Heap) -> Checked<Json> {
     known(value)?;
+    if matches!(Form::of(value), Form::Float(number) if !number.is_finite()) {
+        return Err(Fault::argument("an argument is a finite number").into());
+    }
     Encoder::new(meter, heap, "text_bytes", meter.limits.text_bytes).value(value, 0)
 }
 
@@ -113,7 +118,11 @@ impl<'a, 'v> Encoder<'a, 'v> {
                 let mut fields = Map::new();
                 for (key, value) in dict.iter() {
                     let key = self.key(key)?;
-                    fields.insert(key, self.value(value, depth)?);
+                    let value = self.value(value, depth)?;
+                    if fields.contains_key(&key) {
+                        return Err(twice(&key));
+                    }
+                    fields.insert(key, value);
                 }
                 Json::Object(fields)
             }
@@ -218,8 +227,15 @@ impl<'a, 'v> Encoder<'a, 'v> {
             Form::Dict(dict) => {
                 let depth = self.nested(depth)?;
                 self.take(2)?;
+                let mut other_names = HashSet::new();
                 for (index, (key, value)) in dict.iter().enumerate() {
-                    let key = Json::String(self.key(key)?);
+                    let name = self.key(key)?;
+                    if key.unpack_str().is_none()
+                        && (dict.get_str(&name).is_some() || !other_names.insert(name.clone()))
+                    {
+                        return Err(twice(&name));
+                    }
+                    let key = Json::String(name);
                     // Writing to a String cannot fail.
                     let _ = write!(out, "{}{key}:", if index == 0 { '{' } else { ',' });
                     self.write(value, depth, out)?;
@@ -267,6 +283,15 @@ impl Unavailable {
     fn to_json(&self) -> Json {
         serde_json::json!({"unavailable": self.code, "fix": self.fix})
     }
+}
+
+/// The error for a dict of which two entries would be one.
+#[cold]
+fn twice(name: &str) -> starlark::Error {
+    let name = shortened(name);
+    Fault::runtime(format!("two keys of this dict are both {name:?} in JSON"))
+        .help("let all keys be of one kind, as in `{str(k): v for k, v in d.items()}`")
+        .into()
 }
 
 /// An integer beyond 32 bits.

@@ -11,6 +11,7 @@ use super::fault::{Checked, Fault};
 use super::form::{self, known};
 use super::meter::Meter;
 use super::show;
+use crate::error::shortened;
 use spec::Spec;
 
 /// A value in a field with a spec; `is_repr` for `!r`.
@@ -59,7 +60,7 @@ pub(super) fn braces<'v>(
         let (name, spec) = inner.split_once(':').unwrap_or((inner, ""));
         let (name, conversion) = name.split_once('!').unwrap_or((name, "s"));
         if !matches!(conversion, "s" | "r") {
-            return Err(Fault::argument(format!("`!{conversion}` is neither `!s` nor `!r`")).into());
+            return Err(Fault::argument(format!("`!{}` is neither `!s` nor `!r`", shortened(conversion))).into());
         }
         let value = chosen(name, &mut next, positional, named)?;
         text.push_str(&field(value, conversion == "r", spec, meter, heap)?);
@@ -97,9 +98,14 @@ fn chosen<'v>(
     }
     match named.iter().find(|(known, _)| known == name) {
         Some((_, value)) => Ok(*value),
-        None => Err(Fault::argument(format!("the format has no argument `{name}`"))
-            .help(format!("give it by name, as in `.format({name}=…)`, or write an f-string"))
-            .into()),
+        None => {
+            let name = shortened(name);
+            let help = match name.contains(['.', '[']) {
+                true => format!("fields and items can only be read in an f-string, as in `f\"{{{name}}}\"`"),
+                false => format!("give it by name, as in `.format({name}=…)`, or write an f-string"),
+            };
+            Err(Fault::argument(format!("the format has no argument `{name}`")).help(help).into())
+        }
     }
 }
 
@@ -125,7 +131,8 @@ pub(super) fn percent<'v>(template: &str, values: Value<'v>, meter: &Meter, heap
             uses_names = true;
             rest = after;
             let found = DictRef::from_value(values).and_then(|dict| dict.get_str(name));
-            named = Some(found.ok_or_else(|| Fault::argument(format!("the format has no value for `{name}`")))?);
+            let missing = || Fault::argument(format!("the format has no value for `{}`", shortened(name)));
+            named = Some(found.ok_or_else(missing)?);
         }
         let (spec, conversion, after) = Spec::percent(rest)?;
         rest = after;

@@ -75,9 +75,10 @@ impl Taking<'_> {
             let own = token.start - offset..token.end - offset;
             match token.kind {
                 Kind::Number => {
-                    let digits: Vec<u8> = text[own.clone()].iter().copied().filter(|byte| *byte != b'_').collect();
-                    text[own.clone()].fill(b' ');
-                    text[own.start..own.start + digits.len()].copy_from_slice(&digits);
+                    let number = &mut text[own];
+                    let digits = without_separators(number);
+                    number.fill(b' ');
+                    number[..digits.len()].copy_from_slice(&digits);
                 }
                 Kind::Text { is_closed: true, is_format, is_raw, prefix, quotes } => {
                     let letters = &self.source[token.start..token.start + prefix];
@@ -184,6 +185,7 @@ impl Taking<'_> {
                 (None, b'(' | b'[' | b'{') => brackets += 1,
                 (None, b')' | b']' | b'}') if brackets > 0 => brackets -= 1,
                 (None, b'}' | b':') if brackets == 0 => break,
+                (None, b')' | b']') => return Err(self.error(at, at + 1, "this bracket was not opened")),
                 (None, b'!') if brackets == 0 && bytes.get(at + 1) != Some(&b'=') => break,
                 _ => {}
             }
@@ -261,11 +263,11 @@ impl Taking<'_> {
             match (character, is_raw) {
                 ('\\', true) => {
                     // As in the parser: before a quote the backslash only keeps it from closing the text.
-                    let next = characters.next().unwrap_or('\\');
-                    if !matches!(next, '"' | '\'') {
+                    let next = characters.next();
+                    if !matches!(next, Some('"' | '\'')) {
                         body.push('\\');
                     }
-                    body.push(next);
+                    body.extend(next);
                 }
                 ('\\', false) => {
                     body.push('\\');
@@ -289,6 +291,15 @@ impl Taking<'_> {
     fn error(&self, start: usize, end: usize, message: impl Into<String>) -> QueryError {
         Place::new(self.source, start, end).error(QueryErrorKind::Syntax, message)
     }
+}
+
+/// A number without the underscores between its digits.
+fn without_separators(number: &[u8]) -> Vec<u8> {
+    let is_digit = |byte: &u8| byte.is_ascii_digit() || (number.starts_with(b"0x") && byte.is_ascii_hexdigit());
+    let is_separator = |at: usize| {
+        number[at] == b'_' && at > 0 && is_digit(&number[at - 1]) && number.get(at + 1).is_some_and(is_digit)
+    };
+    (0..number.len()).filter(|at| !is_separator(*at)).map(|at| number[at]).collect()
 }
 
 fn radix_36(mut number: usize) -> String {

@@ -78,10 +78,17 @@ fn habit(source: &str, token: Token, previous: Option<Token>, next: Option<Token
         Kind::Name if text.starts_with("__") => {
             found("names that begin with two underscores are lens's own", "choose another name")
         }
+        Kind::Name if text == "for" && brackets.is_in("(") => {
+            found("there are no generator expressions", "make a list: `sum([x.n for x in xs])`")
+        }
+        Kind::Name if text == "for" && brackets.is_set() => found("there is no `{}` for sets", SET),
         // After a dot the parser says that the word is reserved, which is all there is to say.
         Kind::Name if !is_field => {
             let (_, message, help) = WORDS.iter().find(|(word, ..)| *word == text)?;
             found(message, help)
+        }
+        Kind::Text { .. } if is_field => {
+            found("a text stands where a name is needed", "write the name, as in `t.name`, or `getattr(t, name)`")
         }
         Kind::Text { .. } => {
             let second = next.filter(|next| matches!(next.kind, Kind::Text { .. }))?;
@@ -92,6 +99,17 @@ fn habit(source: &str, token: Token, previous: Option<Token>, next: Option<Token
                 found("there is no `**`", "use `pow(x, y)`, or `x * x`")
             }
             "**" if brackets.is_display("{") => found("a dict cannot be unpacked in `{}`", "merge dicts with `a | b`"),
+            "," if brackets.is_set() => found("there is no `{}` for sets", SET),
+            "&" if touches(token, next, source) => found("there is no `&&`", "write `and`"),
+            "|" if touches(token, next, source) => found("there is no `||`", "write `or`"),
+            "=" if brackets.is_second_assignment() => {
+                found("assignments cannot be chained", "assign to each name on a line of its own")
+            }
+            "*" if brackets.open.is_empty()
+                && previous.is_none_or(|token| matches!(token.text(source), "," | "\n")) =>
+            {
+                found("a list cannot be unpacked here", "take its parts: `first, rest = xs[0], xs[1:]`")
+            }
             "*" if starts_element(previous, source) && brackets.is_display("[") => {
                 found("a list cannot be unpacked in `[]`", "join lists with `a + b`")
             }
@@ -103,6 +121,13 @@ fn habit(source: &str, token: Token, previous: Option<Token>, next: Option<Token
         },
         _ => None,
     }
+}
+
+const SET: &str = "write `set([1, 2])`, or `set([x for x in xs])`";
+
+/// Whether the next token is the same sign, with nothing in between.
+fn touches(token: Token, next: Option<Token>, source: &str) -> bool {
+    next.is_some_and(|next| next.start == token.end && next.text(source) == token.text(source))
 }
 
 /// Whether an expression can end with this token, so that an operator may follow.
@@ -125,18 +150,37 @@ struct Brackets<'a> {
     open: Vec<Bracket<'a>>,
     /// Whether a comparison is open at the innermost level: a second one would be chained to it.
     is_comparing: bool,
+    /// Whether the line has assigned something, which may be a lambda, whose parameters may have defaults.
+    has_assigned: bool,
+    has_lambda: bool,
 }
 
 struct Bracket<'a> {
     text: &'a str,
     /// Whether it begins a value, rather than a call or an index.
     is_display: bool,
+    /// Whether a colon stands right in it, as in a dict.
+    has_colon: bool,
     was_comparing: bool,
 }
 
 impl<'a> Brackets<'a> {
     fn is_display(&self, text: &str) -> bool {
         self.open.last().is_some_and(|bracket| bracket.is_display && bracket.text == text)
+    }
+
+    fn is_in(&self, text: &str) -> bool {
+        self.open.last().is_some_and(|bracket| bracket.text == text)
+    }
+
+    /// Whether the braces around would be those of a set.
+    fn is_set(&self) -> bool {
+        // The parameters of a lambda have commas as well.
+        self.is_display("{") && !self.has_lambda && self.open.last().is_some_and(|bracket| !bracket.has_colon)
+    }
+
+    fn is_second_assignment(&self) -> bool {
+        self.open.is_empty() && self.has_assigned && !self.has_lambda
     }
 
     /// Takes the next token; whether it is the second comparison of a chain.
@@ -146,16 +190,27 @@ impl<'a> Brackets<'a> {
             Kind::Open => {
                 let is_display = previous.is_none_or(|previous| !ends_operand(previous, source));
                 let was_comparing = std::mem::take(&mut self.is_comparing);
-                self.open.push(Bracket { text, is_display, was_comparing });
+                self.open.push(Bracket { text, is_display, has_colon: false, was_comparing });
             }
             Kind::Close => self.is_comparing = self.open.pop().is_some_and(|bracket| bracket.was_comparing),
-            Kind::Newline => self.is_comparing = false,
+            Kind::Newline => {
+                (self.is_comparing, self.has_assigned, self.has_lambda) = (false, false, false);
+            }
             Kind::Sign if matches!(text, "<" | ">" | "<=" | ">=" | "==" | "!=") => {
                 return std::mem::replace(&mut self.is_comparing, true);
             }
-            Kind::Sign if matches!(text, "," | ";" | ":") || text.ends_with('=') => self.is_comparing = false,
+            Kind::Sign if matches!(text, "," | ";" | ":") || text.ends_with('=') => {
+                self.is_comparing = false;
+                match (text, self.open.last_mut()) {
+                    (":", Some(bracket)) => bracket.has_colon = true,
+                    ("=", None) => self.has_assigned = true,
+                    (";", _) => self.has_assigned = false,
+                    _ => {}
+                }
+            }
             Kind::Name if matches!(text, "and" | "or" | "not" | "if" | "else" | "for" | "lambda") => {
                 self.is_comparing = false;
+                self.has_lambda |= text == "lambda";
             }
             _ => {}
         }

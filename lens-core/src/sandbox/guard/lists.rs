@@ -7,8 +7,9 @@ use starlark::values::{UnpackValue, Value};
 use super::fault::{Checked, Fault};
 use super::form::{self, Form};
 use super::meter::Held;
+use super::methods::callable;
 use super::operators::Hand;
-use super::show;
+use super::{access, show};
 
 pub(super) const METHODS: &[&str] = &["append", "clear", "extend", "index", "insert", "pop", "remove"];
 
@@ -74,9 +75,10 @@ fn grow(items: &ListRef<'_>, hand: Hand<'_, '_>) -> Checked<()> {
 
 /// Checks that `list` may be appended to.
 pub(super) fn appendable<'v>(list: Value<'v>, hand: Hand<'_, 'v>) -> Checked<()> {
-    match ListRef::from_value(list) {
-        Some(items) => grow(items, hand),
-        None => {
+    match Form::of(list) {
+        Form::List(items) => grow(items, hand),
+        Form::Struct(_) => callable(access::attribute(list, "append", hand)?),
+        _ => {
             form::known(list)?;
             Err(Fault::runtime(format!("{} has no `append`", form::kind(list)))
                 .help("only lists have; a set has `add`")
@@ -92,8 +94,9 @@ pub(super) fn extend<'v>(
     hand: Hand<'_, 'v>,
     eval: &mut Evaluator<'v, '_, '_>,
 ) -> Checked<()> {
+    // A list's memory doubles when it is full.
     let total = form::length(list, hand.meter)?.saturating_add(form::length(more, hand.meter)?);
-    hand.list(total.saturating_mul(2))?;
+    hand.list(total)?;
     let more = match ListRef::from_value(more) {
         // A list that is extended by itself is copied first: the interpreter's own does that unchecked.
         Some(items) if list.ptr_eq(more) => hand.heap.alloc(AllocList(items.iter())),
@@ -146,9 +149,13 @@ pub(super) fn items_of<'v>(values: Value<'v>, hand: Hand<'_, 'v>) -> Checked<Hel
 pub(super) fn int(function: &str, value: Value<'_>) -> Checked<i32> {
     form::known(value)?;
     value.unpack_i32().ok_or_else(|| {
-        Fault::argument(format!("`{function}` takes an integer of 32 bits, not {}", form::kind(value)))
-            .help("round a number first, as in `int(x)`")
-            .into()
+        if value.get_type() == "int" {
+            return Fault::argument(format!("`{function}` takes integers between {} and {}", i32::MIN, i32::MAX))
+                .into();
+        }
+        let fault = Fault::argument(format!("`{function}` takes an integer, not {}", form::kind(value)));
+        let is_float = matches!(Form::of(value), Form::Float(_));
+        if is_float { fault.help("round the number first, as in `int(x)`").into() } else { fault.into() }
     })
 }
 

@@ -142,6 +142,7 @@ pub(super) struct Meter {
     next_look: Cell<u64>,
     printed: RefCell<Vec<String>>,
     printed_bytes: Cell<usize>,
+    printed_lines: Cell<usize>,
     /// Whether the function that runs reads a field, before it does something else with it.
     pub(super) reads_field: Cell<bool>,
     /// The skills that it has asked.
@@ -185,6 +186,7 @@ impl Meter {
             next_look: Cell::new(STEPS_PER_LOOK),
             printed: RefCell::default(),
             printed_bytes: Cell::new(0),
+            printed_lines: Cell::new(0),
             reads_field: Cell::new(false),
             asked: RefCell::default(),
         }
@@ -285,7 +287,8 @@ impl Meter {
         let limits = &self.limits;
         let mut printed = self.printed.borrow_mut();
         let bytes = self.printed_bytes.get() + text.len();
-        if printed.len() >= limits.printed_lines {
+        let lines = self.printed_lines.get() + 1 + text.matches('\n').count();
+        if lines > limits.printed_lines {
             return Err(Fault::limit(
                 format!("the query printed more than its limit of {} lines (`printed_lines`)", limits.printed_lines),
                 "print totals instead of single items, or return them as the script's value",
@@ -300,6 +303,7 @@ impl Meter {
             .into());
         }
         self.printed_bytes.set(bytes);
+        self.printed_lines.set(lines);
         printed.push(text.to_owned());
         Ok(())
     }

@@ -77,7 +77,9 @@ pub(super) fn call<'v>(
             let numbers = arguments.iter().map(|value| lists::number(name, *value)).collect::<Checked<Vec<f64>>>()?;
             history.ask(name, &numbers, hand.heap).unwrap_or_else(|| Ok(Value::new_none()))
         }
-        _ => {
+        form => {
+            // A dict that is told apart is borrowed, and what is called may change it.
+            drop(form);
             if let Some(skill) = receiver.downcast_ref::<Skill>() {
                 return skill.call(name, arguments, named, eval);
             }
@@ -134,8 +136,8 @@ fn dict<'v>(
         // The interpreter's own error shows the whole dict.
         ("pop", [key]) if !receiver.is_in(*key)? => return Err(access::no_key(receiver, *key, hand)),
         ("pop", [_] | [_, _]) | ("popitem", []) => hand.meter.spend(hand.heap, length / 64)?,
-        ("setdefault", [_] | [_, _]) => hand.entries(1)?,
-        ("items", []) => hand.list(length.saturating_mul(4))?,
+        ("setdefault", [key] | [key, _]) => hand.entries(usize::from(!receiver.is_in(*key)?))?,
+        ("items", []) => hand.tuples(length, 2)?,
         ("keys" | "values", []) => hand.list(length)?,
         ("clear", []) => {}
         _ => return Err(wrong_count("dict", name, arguments.len())),
@@ -155,7 +157,9 @@ fn set<'v>(
         ("add" | "remove" | "discard", [item]) => {
             form::key(*item, hand.heap)?;
             form::at_most_rows(length + 1, hand.meter)?;
-            hand.entries(usize::from(name == "add"))?;
+            if name == "add" && !receiver.is_in(*item)? {
+                hand.entries(1)?;
+            }
             // To remove an item is to move all that follow it.
             hand.meter.spend(hand.heap, if name == "add" { 0 } else { length / 64 })?;
             // The interpreter's own error shows the whole set.

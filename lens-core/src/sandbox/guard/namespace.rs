@@ -19,8 +19,8 @@ use starlark::values::{FrozenValue, Heap, NoSerialize, StarlarkValue, Value, sta
 use super::encode;
 use super::fault::{Checked, Fault};
 use super::form::{self, ENTRY_BYTES};
-use super::meter::{BYTES_PER_STEP, Meter};
-use super::value;
+use super::meter::{BYTES_PER_STEP, Meter, charge};
+use super::value::{self, TEXT_BYTES};
 use crate::answer::Answer;
 use crate::capture::Capture;
 use crate::error::CallError;
@@ -105,6 +105,7 @@ impl<'v> StarlarkValue<'v> for Skill {
     fn get_attr(&self, name: &str, heap: &'v Heap) -> Option<Value<'v>> {
         let entry = self.capture.registry().get(&self.name).ok()?;
         entry.function(name).ok()?;
+        charge(TEXT_BYTES + self.name.len() + TEXT_BYTES + name.len());
         Some(heap.alloc(Function { skill: self.name.clone(), name: name.to_owned() }))
     }
 
@@ -260,7 +261,7 @@ impl History {
                 None => {
                     let until = "a second value has been recorded in that time".into();
                     let reason = Unavailable::NotYet { until };
-                    Ok(heap.alloc(value::Unavailable { code: reason.code().to_owned(), fix: reason.to_string() }))
+                    Ok(value::Unavailable::alloc(reason.code(), reason.to_string(), heap))
                 }
             },
             "quantile" => match arguments {

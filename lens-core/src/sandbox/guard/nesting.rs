@@ -4,7 +4,7 @@
 //! A tree cannot be deeper than the tokens that are open at one place: within a pair of brackets, those since the last
 //! comma; outside of brackets, those of the line. So their sum over all open brackets bounds the tree's depth, whatever
 //! the grammar makes of it (`not not not …`, `a.b.c…`, `lambda: lambda: …`). Blocks are bounded by their indentation, and
-//! `elif` by its number, since each is a block within the last one's.
+//! `elif` by its number, since each is a block within the last one's. A comma between the parameters of a lambda ends nothing.
 
 use super::lex::{Kind, Token};
 use super::place::Place;
@@ -19,16 +19,32 @@ const MAX_DIGITS: usize = 310;
 
 /// The error for a script that is nested too deeply, at the place where it becomes so.
 pub(super) fn check(source: &str, tokens: &[Token], limits: &Limits) -> Result<(), QueryError> {
-    Depth { source, limits, open: vec![0], total: 0, indents: vec![0], elifs: 0 }.check(tokens)
+    let line = Bracket::default();
+    let block = Block { indent: 0, elifs: 0 };
+    Depth { source, limits, open: vec![line], total: 0, blocks: vec![block] }.check(tokens)
 }
 
 struct Depth<'a> {
     source: &'a str,
     limits: &'a Limits,
-    /// For each open bracket, and the line itself, the tokens since the last comma.
-    open: Vec<usize>,
+    /// The line itself, and each open bracket.
+    open: Vec<Bracket>,
+    /// The open tokens of them all.
     total: usize,
-    indents: Vec<usize>,
+    blocks: Vec<Block>,
+}
+
+#[derive(Default)]
+struct Bracket {
+    /// The tokens since the last comma.
+    tokens: usize,
+    /// The lambdas whose parameters have not ended: their commas end nothing.
+    lambdas: usize,
+}
+
+struct Block {
+    indent: usize,
+    /// The `elif`s of the `if` that is open.
     elifs: usize,
 }
 
@@ -43,7 +59,7 @@ impl Depth<'_> {
             match token.kind {
                 Kind::Open => {
                     self.add();
-                    self.open.push(0);
+                    self.open.push(Bracket::default());
                     if self.open.len() - 1 > self.limits.nesting {
                         return Err(self.too_deep(token, "brackets are"));
                     }
@@ -59,12 +75,19 @@ impl Depth<'_> {
                     self.reset();
                     starts_line = true;
                 }
-                Kind::Sign if matches!(token.text(self.source), "," | ";") => self.reset(),
+                Kind::Sign
+                    if token.text(self.source) == ";" || (token.text(self.source) == "," && !self.in_lambda()) =>
+                {
+                    self.reset();
+                }
                 Kind::Number if token.end - token.start > MAX_DIGITS => {
                     let message = format!("this number has more than {MAX_DIGITS} digits");
                     return Err(self.place(token).error(QueryErrorKind::Limit, message));
                 }
-                _ => self.add(),
+                _ => {
+                    self.add();
+                    self.lambda(token);
+                }
             }
             if self.total > self.limits.nesting * OPEN_PER_LEVEL {
                 return Err(self.too_deep(token, "this expression is"));
@@ -77,38 +100,64 @@ impl Depth<'_> {
     fn line(&mut self, token: &Token) -> Result<(), QueryError> {
         let before = &self.source[..token.start];
         let indent = before.len() - before.rfind('\n').map_or(0, |newline| newline + 1);
-        while self.indents.last().is_some_and(|last| *last > indent) {
-            self.indents.pop();
+        // The parser counts the spaces before the backslash; nobody begins a line like this.
+        if before.len() > indent
+            && before[..before.len() - indent].lines().last().is_some_and(|line| line.trim() == "\\")
+        {
+            return Err(self
+                .place(token)
+                .error(QueryErrorKind::Syntax, "a line cannot begin with a backslash")
+                .help("begin the line where the backslash is"));
         }
-        if self.indents.last().is_none_or(|last| *last < indent) {
-            self.indents.push(indent);
+        while self.blocks.last().is_some_and(|last| last.indent > indent) {
+            self.blocks.pop();
+        }
+        if self.blocks.last().is_none_or(|last| last.indent < indent) {
+            self.blocks.push(Block { indent, elifs: 0 });
         }
         // A block costs the compiler more than a bracket does.
-        if self.indents.len() > self.limits.nesting / 4 {
+        if self.blocks.len() > self.limits.nesting / 4 {
             return Err(self.too_deep(token, "blocks are"));
         }
-        if token.text(self.source) == "elif" {
-            self.elifs += 1;
-            if self.elifs > self.limits.nesting {
-                return Err(self.too_deep(token, "`elif`s are"));
+        if let Some(block) = self.blocks.last_mut() {
+            match token.text(self.source) {
+                "elif" => block.elifs += 1,
+                "else" => {}
+                _ => block.elifs = 0,
             }
-        } else if self.indents.len() <= 1 {
-            self.elifs = 0;
+        }
+        if self.blocks.iter().map(|block| block.elifs).sum::<usize>() > self.limits.nesting {
+            return Err(self.too_deep(token, "`elif`s are"));
         }
         Ok(())
     }
 
+    fn in_lambda(&self) -> bool {
+        self.open.last().is_some_and(|bracket| bracket.lambdas > 0)
+    }
+
+    /// Notes where the parameters of a lambda begin and end.
+    fn lambda(&mut self, token: &Token) {
+        if let Some(bracket) = self.open.last_mut() {
+            match token.text(self.source) {
+                "lambda" => bracket.lambdas += 1,
+                ":" => bracket.lambdas = bracket.lambdas.saturating_sub(1),
+                _ => {}
+            }
+        }
+    }
+
     fn add(&mut self) {
         if let Some(last) = self.open.last_mut() {
-            *last += 1;
+            last.tokens += 1;
             self.total += 1;
         }
     }
 
     fn reset(&mut self) {
         if let Some(last) = self.open.last_mut() {
-            self.total -= *last;
-            *last = 0;
+            self.total -= last.tokens;
+            *last = Bracket::default();
         }
     }
 

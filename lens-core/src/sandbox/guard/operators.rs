@@ -4,9 +4,10 @@
 use starlark::environment::GlobalsBuilder;
 use starlark::eval::Evaluator;
 use starlark::starlark_module;
+use starlark::values::dict::DictRef;
 use starlark::values::list::ListRef;
 use starlark::values::none::NoneType;
-use starlark::values::{Heap, Value};
+use starlark::values::{Heap, UnpackValue as _, Value};
 
 use super::compare::Compare;
 use super::fault::{Checked, Fault};
@@ -40,6 +41,7 @@ impl<'a, 'v> Hand<'a, 'v> {
         if bits <= limit {
             return Ok(());
         }
+        let bits = if bits > u64::from(u32::MAX) { "billions of".to_owned() } else { bits.to_string() };
         Err(Fault::limit(
             format!("an integer of {bits} bits is larger than its limit of {limit} (`int_bits`)"),
             "use a float, as in `float(n)`",
@@ -51,7 +53,8 @@ impl<'a, 'v> Hand<'a, 'v> {
     fn int(self, result: Checked<Value<'v>>) -> Checked<Value<'v>> {
         let value = result?;
         if value.unpack_i32().is_none() && value.get_type() == "int" {
-            charge(value::WIDE_INT_BYTES + self.meter.limits.int_bits / 8);
+            let is_long = matches!(i64::unpack_value(value), Ok(None));
+            charge(value::WIDE_INT_BYTES + if is_long { self.meter.limits.int_bits / 8 } else { size_of::<i64>() });
         }
         Ok(value)
     }
@@ -63,6 +66,16 @@ impl<'a, 'v> Hand<'a, 'v> {
         self.meter.reserve(self.heap, length.saturating_mul(2 * size_of::<usize>()).saturating_add(64))
     }
 
+    /// Makes room for a list of `length` tuples, each of `width` items.
+    pub(super) fn tuples(self, length: usize, width: usize) -> Checked<()> {
+        /// What a tuple takes besides its items: its head, its length and its place in the list.
+        const TUPLE_WORDS: usize = 3;
+        let words = length.saturating_mul(width + TUPLE_WORDS);
+        form::at_most_rows(length, self.meter)?;
+        self.meter.spend(self.heap, words / 16)?;
+        self.meter.reserve(self.heap, words.saturating_mul(size_of::<usize>()).saturating_add(64))
+    }
+
     /// Makes room for `entries` more in a dict or a set.
     pub(super) fn entries(self, entries: usize) -> Checked<()> {
         form::at_most_rows(entries, self.meter)?;
@@ -72,15 +85,11 @@ impl<'a, 'v> Hand<'a, 'v> {
 
 /// How many bits an integer has, at most.
 fn bits(value: Value<'_>) -> u64 {
-    use starlark::values::UnpackValue as _;
-    if value.unpack_i32().is_some() {
-        return 32;
+    if let Ok(Some(number)) = i64::unpack_value(value) {
+        return u64::from(i64::BITS - number.unsigned_abs().leading_zeros());
     }
-    if matches!(i64::unpack_value(value), Ok(Some(_))) {
-        return 64;
-    }
-    // Its size is limited, so its digits are few; each is less than four bits.
-    value.to_repr().len() as u64 * 10 / 3 + 1
+    // Its size is limited, so its digits are few; each is 3.322 bits.
+    value.to_repr().len() as u64 * 3322 / 1000 + 1
 }
 
 fn is_int(value: Value<'_>) -> bool {
@@ -135,24 +144,41 @@ pub(super) fn multiply<'v>(a: Value<'v>, b: Value<'v>, hand: Hand<'_, 'v>) -> Ch
     if small(a, b).is_some() {
         return hand.int(a.mul(b, hand.heap));
     }
-    let times = |count: Value<'v>, length: usize| {
+    match (Form::of(a), Form::of(b)) {
+        (Form::Int, Form::Int) => {
+            hand.bits(bits(a) + bits(b))?;
+            hand.int(a.mul(b, hand.heap))
+        }
+        (Form::Int, _) => repeat(b, a, hand),
+        (_, Form::Int) => repeat(a, b, hand),
+        _ => arithmetic(a, b, hand, Value::mul),
+    }
+}
+
+/// `value * count`, of what may be a text, a list or a tuple.
+fn repeat<'v>(value: Value<'v>, count: Value<'v>, hand: Hand<'_, 'v>) -> Checked<Value<'v>> {
+    let times = |length: usize| {
         let count = usize::try_from(count.unpack_i32().unwrap_or(i32::MAX)).unwrap_or(0);
         length.saturating_mul(count)
     };
-    match (Form::of(a), Form::of(b)) {
-        (Form::Int, Form::Int) => hand.bits(bits(a) + bits(b))?,
-        (Form::Text(text), Form::Int) => form::at_most_text(times(b, text.len()), hand.meter, hand.heap)?,
-        (Form::Int, Form::Text(text)) => form::at_most_text(times(a, text.len()), hand.meter, hand.heap)?,
-        (Form::List(list), Form::Int) => hand.list(times(b, list.len()))?,
-        (Form::Int, Form::List(list)) => hand.list(times(a, list.len()))?,
-        (Form::Tuple(tuple), Form::Int) => hand.list(times(b, tuple.len()))?,
-        (Form::Int, Form::Tuple(tuple)) => hand.list(times(a, tuple.len()))?,
-        _ => {
-            known(a)?;
-            known(b)?;
+    let length = match Form::of(value) {
+        Form::Text(text) => {
+            form::at_most_text(times(text.len()), hand.meter, hand.heap)?;
+            text.len()
         }
-    }
-    hand.int(a.mul(b, hand.heap))
+        Form::List(list) => {
+            hand.list(times(list.len()))?;
+            list.len()
+        }
+        Form::Tuple(tuple) => {
+            hand.list(times(tuple.len()))?;
+            tuple.len()
+        }
+        _ => return arithmetic(value, count, hand, Value::mul),
+    };
+    // The interpreter repeats even what is empty, as often as it is told.
+    let count = if length == 0 { hand.heap.alloc(0) } else { count };
+    value.mul(count, hand.heap)
 }
 
 /// An operator that only numbers have, and that makes them no larger.
@@ -210,6 +236,13 @@ fn bitwise<'v>(
 
 /// `a << b`.
 fn shift_left<'v>(a: Value<'v>, b: Value<'v>, hand: Hand<'_, 'v>) -> Checked<Value<'v>> {
+    match (a.unpack_i32(), b.unpack_i32()) {
+        // The interpreter drops the bits that 32 have no room for.
+        (Some(a), Some(by @ 0..32)) => return hand.int(Ok(hand.heap.alloc(i64::from(a) << by))),
+        // The one integer that does not grow.
+        (Some(0), by) if is_int(b) && by.is_none_or(|by| by >= 0) => return Ok(a),
+        _ => {}
+    }
     if is_int(a) && is_int(b) {
         let by = b.unpack_i32().map_or(u64::MAX, |by| u64::try_from(by).unwrap_or(0));
         hand.bits(bits(a).saturating_add(by))?;
@@ -284,6 +317,13 @@ fn union_in_place<'v>(a: Value<'v>, b: Value<'v>, eval: &mut Evaluator<'v, '_, '
     }
     tables::update_dict(a, b, hand)?;
     Ok(a)
+}
+
+/// `x[k] = y`.
+fn assign<'v>(x: Value<'v>, k: Value<'v>, y: Value<'v>, hand: Hand<'_, 'v>) -> Checked<()> {
+    known(x)?;
+    form::key(k, hand.heap)?;
+    if DictRef::from_value(x).is_some() { tables::replace(x, k, y, hand) } else { x.set_at(k, y) }
 }
 
 #[starlark_module]
@@ -483,6 +523,41 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
         hand.int(a.bit_not(hand.heap))
     }
 
+    /// The first half of `x[k] += f()`: `x`, `k` and what is there before `f` is called.
+    fn __before<'v>(
+        #[starlark(require = pos)] x: Value<'v>,
+        #[starlark(require = pos)] k: Value<'v>,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> starlark::Result<Value<'v>> {
+        let hand = Hand::new(eval)?;
+        let old = super::access::at(x, k, hand)?;
+        Ok(hand.heap.alloc((x, k, old)))
+    }
+
+    /// The second half.
+    fn __after<'v>(
+        #[starlark(require = pos)] before: (Value<'v>, Value<'v>, Value<'v>),
+        #[starlark(require = pos)] function: &str,
+        #[starlark(require = pos)] y: Value<'v>,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> starlark::Result<NoneType> {
+        let (x, k, old) = before;
+        let new = named(function, old, y, eval)?;
+        assign(x, k, new, Hand::new(eval)?)?;
+        Ok(NoneType)
+    }
+
+    /// `x[k] = y`, whose value comes first as the interpreter has it.
+    fn __assign<'v>(
+        #[starlark(require = pos)] y: Value<'v>,
+        #[starlark(require = pos)] x: Value<'v>,
+        #[starlark(require = pos)] k: Value<'v>,
+        eval: &mut Evaluator<'v, '_, '_>,
+    ) -> starlark::Result<NoneType> {
+        assign(x, k, y, Hand::new(eval)?)?;
+        Ok(NoneType)
+    }
+
     /// `x[k] += y`: `function` is the operator's own.
     fn __update<'v>(
         #[starlark(require = pos)] x: Value<'v>,
@@ -494,7 +569,7 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
         let hand = Hand::new(eval)?;
         let old = super::access::at(x, k, hand)?;
         let new = named(function, old, y, eval)?;
-        x.set_at(k, new)?;
+        assign(x, k, new, hand)?;
         Ok(NoneType)
     }
 }

@@ -1,6 +1,9 @@
 //! A place in the user's script. Separate because every step before the script runs finds errors there, and all of them
 //! are shown alike.
 
+use unicode_width::UnicodeWidthStr as _;
+
+use crate::error::steers_terminal;
 use crate::sandbox::error::{Excerpt, QueryError, QueryErrorKind};
 
 /// A range of bytes of a script.
@@ -33,15 +36,45 @@ impl<'a> Place<'a> {
         let rest = &self.source[line_start..];
         let line = rest.split(['\n', '\r']).next().unwrap_or_default();
         let meant = self.source[self.start..self.end].split(['\n', '\r']).next().unwrap_or_default();
-        let count = |text: &str| u32::try_from(text.chars().count()).unwrap_or(u32::MAX);
-        // A line that no terminal shows is cut; the caret would be off the screen anyway.
-        const LONGEST: usize = 500;
-        let shown = line.char_indices().nth(LONGEST).map_or(line, |(end, _)| &line[..end]);
+        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        let (prefix, rest) = (&before[line_start..], &line[self.start.min(line_start + line.len()) - line_start..]);
+        let shown_prefix = match prefix.char_indices().nth_back(MOST_BEFORE) {
+            Some((start, _)) => format!("…{}", shown(&prefix[start..])),
+            None => shown(prefix),
+        };
+        let shown_rest = match rest.char_indices().nth(MOST_FROM) {
+            Some((end, _)) => format!("{}…", shown(&rest[..end])),
+            None => shown(rest),
+        };
+        let width = shown(meant).width().clamp(1, MOST_FROM);
         QueryError {
-            line: Some(1 + u32::try_from(before.matches('\n').count()).unwrap_or(u32::MAX)),
-            column: Some(1 + count(&self.source[line_start..self.start])),
-            excerpt: Some(Box::new(Excerpt { text: shown.to_owned(), width: count(meant).clamp(1, 200) })),
+            line: Some(1 + count(before.matches('\n').count())),
+            column: Some(1 + count(prefix.chars().count())),
+            excerpt: Some(Box::new(Excerpt {
+                before: count(shown_prefix.width()),
+                text: shown_prefix + &shown_rest,
+                width: count(width),
+            })),
             ..error
         }
     }
+}
+
+/// How many characters of a line are shown before what is meant.
+const MOST_BEFORE: usize = 150;
+/// How many characters are shown from there.
+const MOST_FROM: usize = 200;
+
+/// A part of a line as every terminal shows it.
+fn shown(part: &str) -> String {
+    let letter = |letter: char| {
+        if letter == '\t' {
+            ' '
+        } else if steers_terminal(letter) {
+            '\u{fffd}'
+        } else {
+            letter
+        }
+    };
+    part.chars().map(letter).collect()
 }

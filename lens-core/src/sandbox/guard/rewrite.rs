@@ -9,8 +9,9 @@
 //! | `x.f`, `x.f(a)` | `__attr(x, "f")`, `__m1(x, "f", a)` |
 //! | `x[k]`, `x[a:b]` | `__at(x, k)`, `__slice(x, a, b, None)` |
 //! | `f(a, *b, **c)` | `__call(f)(a, *__star(b), **__stars(c))` |
-//! | `{k: v}`, `d[k] = v` | `__dict({__key(k): v})`, `(d)[__new(k)] = v` |
+//! | `{k: v}`, `x[k] = v`, `x[k], y = v` | `__dict({__key(k): v})`, `__assign(v, x, k)`, `((x)[__new(k)], y) = v` |
 //! | `x += y`, `x[k] += y` | `x = __iadd(x, y)`, `__update(x, k, "__iadd", y)` |
+//! | `x[k] += f()` | `__after(__before(x, k), "__iadd", f())` |
 //! | `if c:`, `a and b`, `not c` | `if __is(c):`, `__is(a) and b`, `not __is(c)` |
 //! | `def f(a): …`, `lambda a: a` | `__take(n)` before it, `(__take(n) and (lambda a: a))` |
 //! | `f"{x:.2f}"` | `__join(__format(x, "s", ".2f"))` |

@@ -8,6 +8,7 @@ use starlark::values::{Heap, Value};
 use super::fault::{Checked, Fault};
 use super::form::Form;
 use super::meter::Meter;
+use crate::error::shortened;
 
 /// `value` as `str` shows it: a text as it is, everything else as `repr` does.
 pub(super) fn plain<'v>(value: Value<'v>, meter: &Meter, heap: &'v Heap) -> Checked<String> {
@@ -41,6 +42,9 @@ pub(super) fn append<'v>(text: &mut String, value: Value<'v>, meter: &Meter, hea
 pub(super) fn brief<'v>(value: Value<'v>, meter: &Meter, heap: &'v Heap) -> String {
     const LONGEST: usize = 60;
     let mut show = Show { text: String::new(), limit: LONGEST, meter, heap, open: Vec::new() };
+    if let Some(text) = value.unpack_str().filter(|text| text.len() > LONGEST) {
+        return format!("{:?}", shortened(text));
+    }
     // Where it ends for want of room, what there is has to do.
     let is_whole = show.value(value).is_ok();
     let mut text = show.text;

@@ -29,8 +29,7 @@ pub(super) fn new_dict(heap: &Heap) -> Value<'_> {
 pub(super) fn insert<'v>(dict: Value<'v>, key: Value<'v>, value: Value<'v>, hand: Hand<'_, 'v>) -> Checked<()> {
     form::key(key, hand.heap)?;
     hand.meter.tick(hand.heap)?;
-    hand.entries(1)?;
-    dict.set_at(key, value)
+    replace(dict, key, value, hand)
 }
 
 /// The value of a key.
@@ -127,9 +126,10 @@ pub(super) fn update_set<'v>(
         let (some, others) = rest.split_at(count);
         rest = others;
         hand.meter.spend(hand.heap, some.len())?;
-        hand.entries(some.len())?;
+        let length = form::length(set, hand.meter)?;
         let list = hand.heap.alloc(AllocList(some.iter().copied()));
         eval.eval_function(update, &[list], &[])?;
+        hand.entries(form::length(set, hand.meter)? - length)?;
     }
     Ok(())
 }

@@ -150,5 +150,6 @@ fn replace<'v>(text: &str, old: Value<'v>, new: Value<'v>, meter: &Meter, heap: 
     scalars("replace", &[old, new])?;
     let (Some(old), Some(new)) = (old.unpack_str(), new.unpack_str()) else { return Ok(()) };
     let places = if old.is_empty() { text.chars().count() + 1 } else { text.matches(old).count() };
-    form::at_most_text(text.len().saturating_add(places.saturating_mul(new.len())), meter, heap)
+    let kept = text.len().saturating_sub(places.saturating_mul(old.len()));
+    form::at_most_text(kept.saturating_add(places.saturating_mul(new.len())), meter, heap)
 }

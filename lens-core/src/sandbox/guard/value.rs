@@ -27,6 +27,9 @@ use crate::sandbox::error::QueryErrorKind;
 /// The bytes that an integer beyond 32 bits takes outside of the interpreter's heap, besides its digits.
 pub(super) const WIDE_INT_BYTES: usize = 48;
 
+/// The bytes that the allocator takes for a text of its own, besides its characters.
+pub(super) const TEXT_BYTES: usize = 24;
+
 /// The rows of one answer. Scripts see single ones, each of which refers to it: a hundred thousand count no references, and
 /// nothing is to be dropped for them.
 #[derive(ProvidesStaticType, NoSerialize, Allocative)]
@@ -115,7 +118,8 @@ impl<'v> StarlarkValue<'v> for Row<'v> {
             (Some(one), Some(other)) => std::ptr::addr_eq(Arc::as_ptr(one), Arc::as_ptr(other)),
             _ => false,
         };
-        Ok(other.downcast_ref::<Row<'_>>().is_some_and(|row| self.index == row.index && is_same(row)))
+        let is_equal = |row: &Row<'v>| (self.index == row.index && is_same(row)) || self.to_json() == row.to_json();
+        Ok(other.downcast_ref::<Row<'_>>().is_some_and(is_equal))
     }
 }
 
@@ -130,6 +134,13 @@ pub(super) struct Unavailable {
 starlark_simple_value!(Unavailable);
 
 impl Unavailable {
+    /// A value that is not known, whose memory is counted.
+    pub(super) fn alloc<'v>(code: impl Into<String>, fix: impl Into<String>, heap: &'v Heap) -> Value<'v> {
+        let (code, fix) = (code.into(), fix.into());
+        charge(TEXT_BYTES + code.len() + TEXT_BYTES + fix.len());
+        heap.alloc(Self { code, fix })
+    }
+
     /// Whether `value` is not known.
     pub(super) fn of<'v>(value: Value<'v>) -> Option<&'v Self> {
         value.downcast_ref::<Self>()
@@ -196,10 +207,7 @@ pub(super) fn from_cell<'v>(cell: Cell, heap: &'v Heap) -> Value<'v> {
         }
         Cell::Float(value) => heap.alloc(value),
         Cell::Text(text) => heap.alloc(text),
-        Cell::Unavailable { code, fix } => {
-            charge(code.len() + fix.len());
-            heap.alloc(Unavailable { code: code.into(), fix: fix.into() })
-        }
+        Cell::Unavailable { code, fix } => Unavailable::alloc(code, fix, heap),
         Cell::Json(json) => from_json(&json, heap),
     }
 }
@@ -236,8 +244,7 @@ pub(super) fn from_json<'v>(json: &Json, heap: &'v Heap) -> Value<'v> {
             if let (2, Some(Json::String(code)), Some(Json::String(fix))) =
                 (fields.len(), fields.get("unavailable"), fields.get("fix"))
             {
-                charge(code.len() + fix.len());
-                return heap.alloc(Unavailable { code: code.clone(), fix: fix.clone() });
+                return Unavailable::alloc(code, fix, heap);
             }
             charge(fields.len() * ENTRY_BYTES);
             let mut dict = SmallMap::with_capacity(fields.len());
@@ -377,8 +384,7 @@ impl<'de, 'v> Visitor<'de> for Decode<'_, 'v> {
         let dict = Dict::new(dict);
         let part = |name| dict.get_str(name).and_then(|part| part.unpack_str());
         if let (2, Some(code), Some(fix)) = (dict.len(), part("unavailable"), part("fix")) {
-            self.count::<A::Error>(code.len() + fix.len())?;
-            return Ok(heap.alloc(Unavailable { code: code.to_owned(), fix: fix.to_owned() }));
+            return Ok(Unavailable::alloc(code, fix, heap));
         }
         Ok(heap.alloc(dict))
     }

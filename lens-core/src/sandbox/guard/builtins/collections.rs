@@ -13,8 +13,9 @@ use starlark::values::structs::AllocStruct;
 use starlark::values::tuple::{AllocTuple, TupleRef, UnpackTuple};
 
 use super::sort::sort;
+use crate::error::shortened;
 use crate::sandbox::guard::fault::{Checked, Fault};
-use crate::sandbox::guard::form::{self, ENTRY_BYTES, known};
+use crate::sandbox::guard::form::{self, ENTRY_BYTES, Form, known};
 use crate::sandbox::guard::lists::{int, items_of};
 use crate::sandbox::guard::meter::Held;
 use crate::sandbox::guard::methods::callable;
@@ -40,7 +41,7 @@ fn keyed<'v>(
         None => keyed.extend(items.iter().map(|item| (*item, *item))),
         Some(key) => {
             if !items.is_empty() {
-                callable(key)?;
+                key_function(key)?;
             }
             for item in items {
                 keyed.push((*item, ask(key, *item, eval)?));
@@ -48,6 +49,18 @@ fn keyed<'v>(
         }
     }
     Ok(keyed)
+}
+
+/// Refuses a key that is no function.
+fn key_function(key: Value<'_>) -> Checked<()> {
+    match key.unpack_str() {
+        Some(name) => {
+            let name = shortened(name);
+            let help = format!("write `key=lambda x: x.{name}`; `top(xs, by=\"{name}\")` takes a field's name");
+            Err(Fault::argument("this `key` is a function, not a text").help(help).into())
+        }
+        None => callable(key),
+    }
 }
 
 fn extreme<'v>(
@@ -146,7 +159,7 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
     ) -> starlark::Result<Value<'v>> {
         let hand = Hand::new(eval)?;
         let items = items_of(it, hand)?;
-        hand.list(items.len().saturating_mul(4))?;
+        hand.tuples(items.len(), 2)?;
         let start = start.map_or(Ok(0), |start| int("enumerate", start))?;
         Ok(hand.heap.alloc(AllocList(items.iter().zip(i64::from(start)..).map(|(item, index)| (index, *item)))))
     }
@@ -383,7 +396,7 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
         let hand = Hand::new(eval)?;
         let columns = args.items.iter().map(|values| items_of(*values, hand)).collect::<Checked<Vec<_>>>()?;
         let rows = columns.iter().map(|column| column.len()).min().unwrap_or(0);
-        hand.list(rows.saturating_mul(columns.len() + 4))?;
+        hand.tuples(rows, columns.len())?;
         let row = |index: usize| AllocTuple(columns.iter().map(move |column| column[index]).collect::<Vec<_>>());
         Ok(hand.heap.alloc(AllocList((0..rows).map(row))))
     }
@@ -400,8 +413,20 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
     ) -> starlark::Result<Value<'v>> {
         let hand = Hand::new(eval)?;
         let mut total = start.unwrap_or_else(|| hand.heap.alloc(0));
+        known(total)?;
         for item in items_of(xs, hand)?.iter() {
             hand.meter.tick(hand.heap)?;
+            if total.unpack_i32().is_some() {
+                let help = match Form::of(*item) {
+                    Form::Bool(_) => Some("count what is true: `len([x for x in xs if x])`"),
+                    Form::Text(_) => Some("join texts: `\", \".join(xs)`"),
+                    _ => None,
+                };
+                if let Some(help) = help {
+                    let message = format!("`sum` takes numbers, not {}", form::kind(*item));
+                    return Err(Fault::argument(message).help(help).into());
+                }
+            }
             total = crate::sandbox::guard::operators::add(total, *item, hand)?;
         }
         Ok(total)

@@ -12,17 +12,18 @@ use starlark::starlark_module;
 use starlark::values::list::AllocList;
 use starlark::values::structs::AllocStruct;
 use starlark::values::tuple::UnpackTuple;
-use starlark::values::{Heap, StringValue, Value};
+use starlark::values::{Heap, StringValue, UnpackValue as _, Value};
 
 use super::collections::ask;
-use super::sort::sort;
+use super::sort::{merge_sort, sort};
+use crate::error::shortened;
 use crate::sandbox::guard::fault::{Checked, Fault};
 use crate::sandbox::guard::form::{self, ENTRY_BYTES, known};
 use crate::sandbox::guard::lists::{int, items_of, number, text};
 use crate::sandbox::guard::meter::{BYTES_PER_STEP, Held};
 use crate::sandbox::guard::methods::callable;
 use crate::sandbox::guard::namespace::History;
-use crate::sandbox::guard::operators::{Hand, add};
+use crate::sandbox::guard::operators::{Hand, add, multiply};
 use crate::sandbox::guard::value::{Unavailable, WIDE_INT_BYTES};
 use crate::sandbox::guard::{access, tables};
 
@@ -61,7 +62,7 @@ impl<'v> Key<'v> {
                 Hand::new(eval)?;
                 Ok(item)
             }
-            Self::Field(name) => access::attribute(item, name, Hand::new(eval)?),
+            Self::Field(name) => access::field(item, name, Hand::new(eval)?),
             Self::Function(function) => ask(function, item, eval),
         }
     }
@@ -79,7 +80,7 @@ impl<'v> Key<'v> {
 
 /// There is no number because there is nothing to take it of.
 fn nothing<'v>(of: &str, heap: &'v Heap) -> Value<'v> {
-    heap.alloc(Unavailable { code: "no_values".to_owned(), fix: format!("there are no values to take the {of} of") })
+    Unavailable::alloc("no_values", format!("there are no values to take the {of} of"), heap)
 }
 
 /// The numbers of `values`, none of which may be unknown.
@@ -97,15 +98,17 @@ fn mean_of(numbers: &[f64]) -> Option<f64> {
     (!numbers.is_empty()).then(|| numbers.iter().sum::<f64>() / numbers.len() as f64)
 }
 
-/// The place of the percentile `share` (0 to 1) among `count` sorted values: the nearest rank.
+/// The place of the percentile `percent` among `count` sorted values: the nearest rank.
 #[expect(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "the share is within 0 and 1, so the rank is within 1 and the count"
+    reason = "there are 0 to 100 percent, so the rank is within 1 and the count"
 )]
-fn rank(count: usize, share: f64) -> usize {
-    ((share * count as f64).ceil() as usize).clamp(1, count.max(1)) - 1
+fn rank(count: usize, percent: f64) -> usize {
+    // Far more than the error of a float, and far less than a value's share.
+    const ERROR: f64 = 1e-7;
+    ((percent * count as f64 / 100.0 - ERROR).ceil() as usize).clamp(1, count.max(1)) - 1
 }
 
 /// A dict's entries, the largest value first.
@@ -124,17 +127,26 @@ fn largest_first<'v>(dict: Value<'v>, hand: Hand<'_, 'v>) -> Checked<Value<'v>> 
 
 /// A number with one or two digits after the point, and the largest unit of `units` that it reaches.
 fn human(value: f64, units: &[(f64, &str)]) -> String {
-    let (size, unit) =
-        units.iter().rev().find(|(size, _)| value.abs() >= *size).or(units.first()).copied().unwrap_or((1.0, ""));
-    let scaled = value / size;
-    let digits = match scaled.abs() {
-        _ if scaled.fract() == 0.0 => 0,
-        100.0.. => 0,
-        10.0.. => 1,
-        _ => 2,
+    let in_unit = |index: usize| {
+        let (size, unit) = units.get(index).copied().unwrap_or((1.0, ""));
+        let scaled = value / size;
+        let digits = match scaled.abs() {
+            _ if scaled.fract() == 0.0 => 0,
+            100.0.. => 0,
+            10.0.. => 1,
+            _ => 2,
+        };
+        (format!("{scaled:.digits$}"), size, unit)
     };
-    let number = format!("{scaled:.digits$}");
+    let reached = units.iter().rposition(|(size, _)| value.abs() >= *size).unwrap_or(0);
+    let (mut number, size, mut unit) = in_unit(reached);
+    // Rounded up, it may reach the next one.
+    let rounded = number.parse::<f64>().unwrap_or(value).abs() * size;
+    if units.get(reached + 1).is_some_and(|(next, _)| rounded >= *next) {
+        (number, _, unit) = in_unit(reached + 1);
+    }
     let number = if number.contains('.') { number.trim_end_matches('0').trim_end_matches('.') } else { &number };
+    let number = if number == "-0" { "0" } else { number };
     format!("{number} {unit}")
 }
 
@@ -283,6 +295,10 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
         eval: &mut Evaluator<'v, '_, '_>,
     ) -> starlark::Result<Value<'v>> {
         let hand = Hand::new(eval)?;
+        if let Some(field) = n.and_then(|n| n.unpack_str()) {
+            let help = format!("write `top(xs, by=\"{}\")`", shortened(field));
+            return Err(Fault::argument("the second argument of `top` is how many there are to be").help(help).into());
+        }
         let count = usize::try_from(n.map_or(Ok(10), |n| int("top", n))?).unwrap_or(0);
         let key = Key::of(by)?;
         let items = items_of(xs, hand)?;
@@ -355,7 +371,7 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
         let mut pairs = Held::with_capacity(values.len(), hand.meter, hand.heap)?;
         pairs.extend(values.iter().map(|value| (*value, *value)));
         sort(&mut pairs, false, hand)?;
-        let found = pairs.get(rank(pairs.len(), percent / 100.0));
+        let found = pairs.get(rank(pairs.len(), percent));
         Ok(found.map_or_else(|| nothing("percentile", hand.heap), |(value, _)| *value))
     }
 
@@ -372,11 +388,14 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
         let hand = Hand::new(eval)?;
         let values = Key::of(key)?.read_all(&items_of(xs, hand)?, eval)?;
         let mut numbers = numbers("summary", &values, hand)?;
-        hand.meter.spend(hand.heap, numbers.len())?;
-        numbers.sort_by(f64::total_cmp);
+        let is_before = |a: &f64, b: &f64| {
+            hand.meter.tick(hand.heap)?;
+            Ok(a.total_cmp(b).is_lt())
+        };
+        merge_sort(&mut numbers, is_before, hand)?;
         let heap = hand.heap;
-        let at = |share: f64, of: &str| {
-            let found = numbers.get(rank(numbers.len(), share));
+        let at = |percent: f64, of: &str| {
+            let found = numbers.get(rank(numbers.len(), percent));
             found.map_or_else(|| nothing(of, heap), |number| heap.alloc(*number))
         };
         hand.meter.take(heap, 8 * 2 * ENTRY_BYTES)?;
@@ -385,10 +404,10 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
             ("count", heap.alloc(count)),
             ("min", at(0.0, "least")),
             ("mean", mean_of(&numbers).map_or_else(|| nothing("mean", heap), |mean| heap.alloc(mean))),
-            ("p50", at(0.5, "median")),
-            ("p90", at(0.9, "percentile")),
-            ("p99", at(0.99, "percentile")),
-            ("max", at(1.0, "greatest")),
+            ("p50", at(50.0, "median")),
+            ("p90", at(90.0, "percentile")),
+            ("p99", at(99.0, "percentile")),
+            ("max", at(100.0, "greatest")),
         ])))
     }
 
@@ -406,11 +425,19 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
         let hand = Hand::new(eval)?;
         let values = Key::of(key)?.read_all(&items_of(xs, hand)?, eval)?;
         let bounds = numbers("histogram", &items_of(bounds, hand)?, hand)?;
-        if bounds.windows(2).any(|pair| pair[0].partial_cmp(&pair[1]) != Some(Ordering::Less)) {
+        let rises = |pair: &[f64]| pair[0].partial_cmp(&pair[1]) == Some(Ordering::Less);
+        if !bounds.windows(2).all(rises) || bounds.iter().any(|bound| bound.is_nan()) {
             return Err(Fault::argument("the bounds of a `histogram` must rise").into());
         }
-        let mut counts = vec![0i64; bounds.len() + 1];
+        let mut counts = Held::with_capacity(bounds.len() + 1, hand.meter, hand.heap)?;
+        counts.extend(std::iter::repeat_n(0i64, bounds.len() + 1));
         for value in numbers("histogram", &values, hand)?.iter().copied() {
+            hand.meter.tick(hand.heap)?;
+            if value.is_nan() {
+                return Err(Fault::argument("a `histogram` has no place for what is no number (`nan`)")
+                    .help("leave such values out, as in `[x for x in xs if x == x]`")
+                    .into());
+            }
             counts[bounds.partition_point(|bound| *bound < value)] += 1;
         }
         let heap = hand.heap;
@@ -418,7 +445,7 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
         hand.meter.take(heap, counts.len() * 3 * ENTRY_BYTES)?;
         let bounds = bounds.iter().map(|bound| heap.alloc(*bound)).chain([Value::new_none()]);
         let row = |(bound, count): (Value<'v>, i64)| AllocStruct([("up_to", bound), ("count", heap.alloc(count))]);
-        Ok(heap.alloc(AllocList(bounds.zip(counts).map(row).collect::<Vec<_>>())))
+        Ok(heap.alloc(AllocList(bounds.zip(counts.iter().copied()).map(row).collect::<Vec<_>>())))
     }
 
     /// The same items with only some of their fields.
@@ -454,7 +481,7 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
             hand.meter.spend(hand.heap, steps + 1)?;
             name_steps += steps;
             if !seen.insert(name) {
-                return Err(Fault::argument(format!("`table` has the field `{name}` twice")).into());
+                return Err(Fault::argument(format!("`table` has the field `{}` twice", shortened(name))).into());
             }
         }
         let items = items_of(xs, hand)?;
@@ -463,7 +490,7 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
             hand.meter.take(hand.heap, (names.len() + 1) * 2 * ENTRY_BYTES)?;
             hand.meter.spend(hand.heap, names.len() + 1 + name_steps)?;
             // The rows share the names, which are not copied.
-            let read = |name: &StringValue<'v>| Ok((*name, access::attribute(item, name.as_str(), hand)?));
+            let read = |name: &StringValue<'v>| Ok((*name, access::field(item, name.as_str(), hand)?));
             let cells = names.iter().map(read).collect::<Checked<Vec<_>>>()?;
             rows.push(hand.heap.alloc(AllocStruct(cells)));
         }
@@ -517,22 +544,30 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
     ) -> starlark::Result<Value<'v>> {
         let hand = Hand::new(eval)?;
         let (base, exponent) = (number("pow", x)?, number("pow", y)?);
-        let whole = (x.get_type() == "int").then_some(y.unpack_i32()).flatten();
-        match whole.and_then(|exponent| u32::try_from(exponent).ok()) {
-            Some(exponent) => {
-                let mut power = hand.heap.alloc(1);
-                // Squaring would be faster; the size of an integer allows no more than a thousand turns.
-                for _ in 0..exponent {
-                    hand.meter.tick(hand.heap)?;
-                    power = crate::sandbox::guard::operators::multiply(power, x, hand)?;
-                    if matches!(x.unpack_i32(), Some(0 | 1)) {
-                        break;
-                    }
-                }
-                Ok(power)
-            }
-            None => Ok(hand.heap.alloc(base.powf(exponent))),
+        if base == 0.0 && exponent < 0.0 {
+            return Err(Fault::argument("0 has no negative power").into());
         }
+        let are_whole = x.get_type() == "int" && y.get_type() == "int";
+        if !are_whole || exponent < 0.0 {
+            let power = base.powf(exponent);
+            if power.is_nan() && !base.is_nan() && !exponent.is_nan() {
+                return Err(Fault::argument("a negative number has whole powers only").into());
+            }
+            return Ok(hand.heap.alloc(power));
+        }
+        // The turns that change nothing any more are left out: 0, 1 and -1 have powers beyond any limit.
+        let turns = match (x.unpack_i32(), i64::unpack_value(y)?) {
+            (Some(0 | 1), exponent) => exponent.map_or(1, |exponent| exponent.min(1)),
+            (Some(-1), Some(exponent)) => exponent % 2,
+            (_, exponent) => exponent.unwrap_or(i64::MAX),
+        };
+        let mut power = hand.heap.alloc(1);
+        // Squaring would be faster; the size of an integer allows no more than a thousand turns.
+        for _ in 0..turns {
+            hand.meter.tick(hand.heap)?;
+            power = multiply(power, x, hand)?;
+        }
+        Ok(power)
     }
 
     /// Bytes as people write them: `1536` is `1.5 KiB`.

@@ -18,10 +18,19 @@ const RUN: usize = 8;
 /// Sorts `items` by their keys: equal ones stay in their order, also when the order is reversed.
 pub(super) fn sort<'v>(items: &mut Held<Keyed<'v>>, is_reversed: bool, hand: Hand<'_, 'v>) -> Checked<()> {
     let compare = hand.compare();
-    let comes_first = |a: &Keyed<'v>, b: &Keyed<'v>| -> Checked<bool> {
+    let comes_first = |a: &Keyed<'v>, b: &Keyed<'v>| {
         let order = compare.order(a.1, b.1)?;
         Ok(order == if is_reversed { Ordering::Greater } else { Ordering::Less })
     };
+    merge_sort(items, comes_first, hand)
+}
+
+/// Sorts `items` so that none comes before one that `comes_first`, which counts its steps.
+pub(super) fn merge_sort<T: Copy>(
+    items: &mut Held<T>,
+    comes_first: impl Fn(&T, &T) -> Checked<bool>,
+    hand: Hand<'_, '_>,
+) -> Checked<()> {
     for run in items.chunks_mut(RUN) {
         for end in 1..run.len() {
             let mut at = end;

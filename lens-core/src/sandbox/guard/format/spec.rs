@@ -4,6 +4,7 @@
 use starlark::values::float::UnpackFloat;
 use starlark::values::{Heap, UnpackValue as _, Value};
 
+use crate::error::shortened;
 use crate::sandbox::guard::fault::{Checked, Fault};
 use crate::sandbox::guard::form::{Form, known};
 use crate::sandbox::guard::meter::Meter;
@@ -41,7 +42,7 @@ impl Spec {
 
     /// Reads what stands after the colon.
     pub(super) fn parse(text: &str) -> Checked<Self> {
-        let bad = || Fault::argument(format!("`{text}` is no format")).help(HELP);
+        let bad = || Fault::argument(format!("`{}` is no format", shortened(text))).help(HELP);
         let mut spec = Self::PLAIN;
         let mut rest = text;
         let mut characters = text.chars();
@@ -67,6 +68,10 @@ impl Spec {
             rest = after;
         }
         if rest.starts_with('0') {
+            // Where the place is given, it only says what stands beside it.
+            if spec.align.is_some() && spec.fill == ' ' {
+                spec.fill = '0';
+            }
             spec.pads_zeros = true;
         }
         (spec.width, rest) = number(rest).unwrap_or((0, rest));

@@ -266,7 +266,7 @@ impl Writer<'_> {
     }
 
     /// A call of one of the guard's functions.
-    fn function(&mut self, name: &str, arguments: &[&AstExpr]) -> Written {
+    pub(super) fn function(&mut self, name: &str, arguments: &[&AstExpr]) -> Written {
         self.put(name);
         self.put("(");
         self.between(arguments, |writer, argument| writer.expression(argument))?;
@@ -340,6 +340,9 @@ impl Writer<'_> {
         if name.len() > LONGEST_NAME {
             let message = format!("a name has at most {LONGEST_NAME} bytes, not {}", name.len());
             return Err(self.error(span, message).help("shorten the name"));
+        }
+        if matches!(name, "None" | "True" | "False") {
+            return Err(self.error(span, format!("`{name}` always means the same")).help("use another name"));
         }
         // The parser takes the name that stands for an f-string, which may be that of one of the guard's own functions.
         if name.starts_with(PREFIX) {
@@ -505,6 +508,21 @@ impl Writer<'_> {
                 _ => false,
             },
             _ => false,
+        }
+    }
+
+    /// Whether evaluating it may call something, which may then change anything.
+    pub(super) fn calls(&self, expression: &AstExpr) -> bool {
+        match &expression.node {
+            ExprP::Call(..) => true,
+            // Its body is not evaluated yet.
+            ExprP::Lambda(_) => false,
+            ExprP::Identifier(name) => self.plain.fstring(&name.node.ident).is_some(),
+            other => {
+                let mut calls = false;
+                other.visit_expr(|part| calls |= self.calls(part));
+                calls
+            }
         }
     }
 

@@ -16,6 +16,8 @@ use crate::sandbox::guard::fstring::{Part, Plain};
 pub(super) struct Names {
     /// Names that are only ever defined as functions.
     functions: HashSet<String>,
+    /// Names of functions within functions: elsewhere each may be that of something else, which is no function.
+    inner: HashSet<String>,
     /// All others that are bound.
     others: HashSet<String>,
     /// Functions defined at the top level, with the number of their parameters.
@@ -31,6 +33,7 @@ impl Names {
                 names.statement(expression.statement(), false);
             }
         }
+        names.others.extend(names.inner.drain().filter(|name| !names.top.contains_key(name)));
         names.functions.retain(|name| !names.others.contains(name));
         names
     }
@@ -56,6 +59,8 @@ impl Names {
                 let name = def.name.node.ident.clone();
                 if is_top {
                     self.top.insert(name.clone(), def.params.len());
+                } else {
+                    self.inner.insert(name.clone());
                 }
                 self.functions.insert(name);
                 self.parameters(&def.params);

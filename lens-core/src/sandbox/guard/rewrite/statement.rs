@@ -2,7 +2,7 @@
 
 use starlark_syntax::codemap::Span;
 use starlark_syntax::syntax::ast::{
-    AssignTargetP, AstAssignTarget, AstExpr, AstNoPayload, AstStmt, DefP, ForP, ParameterP, StmtP,
+    AssignTargetP, AstAssignTarget, AstExpr, AstNoPayload, AstParameter, AstStmt, DefP, ForP, ParameterP, StmtP,
 };
 
 use super::expression::augmented;
@@ -10,6 +10,20 @@ use super::{Writer, Written};
 
 /// What the dict of a function's `**named` takes for each call besides its entries: its table has room for several.
 const NAMED_BYTES: usize = 192;
+
+/// The name of the script's last `main`, if that cannot be called without arguments.
+fn needs_arguments(script: &AstStmt) -> Option<Span> {
+    let statements = match &script.node {
+        StmtP::Statements(statements) => statements.as_slice(),
+        _ => std::slice::from_ref(script),
+    };
+    let main = statements.iter().rev().find_map(|statement| match &statement.node {
+        StmtP::Def(function) if function.name.node.ident == "main" => Some(function),
+        _ => None,
+    })?;
+    let is_needed = |parameter: &AstParameter| matches!(parameter.node, ParameterP::Normal(_, _, None));
+    main.params.iter().any(is_needed).then_some(main.name.span)
+}
 
 impl Writer<'_> {
     /// The whole script. Its value is that of its last expression, or of `main()`.
@@ -21,6 +35,10 @@ impl Writer<'_> {
         };
         let ends_in_value = last.is_some_and(|last| matches!(last.node, StmtP::Expression(_)));
         if !ends_in_value && self.names.has_main() {
+            if let Some(main) = needs_arguments(script) {
+                let error = self.error(main, "`main` is called without arguments, but takes some");
+                return Err(error.help("give each a default, or end the script with a call, as in `main(10)`"));
+            }
             return self.noted(script.span, |writer| {
                 writer.put("main()\n");
                 Ok(())
@@ -55,11 +73,14 @@ impl Writer<'_> {
                 self.expression(value)?;
             }
             StmtP::Expression(value) => self.expression(value)?,
-            StmtP::Assign(assign) => {
-                self.target(&assign.lhs)?;
-                self.put(" = ");
-                self.expression(&assign.rhs)?;
-            }
+            StmtP::Assign(assign) => match &assign.lhs.node {
+                AssignTargetP::Index(parts) => self.function("__assign", &[&assign.rhs, &parts.0, &parts.1])?,
+                _ => {
+                    self.target(&assign.lhs)?;
+                    self.put(" = ");
+                    self.expression(&assign.rhs)?;
+                }
+            },
             StmtP::AssignModify(target, operator, value) => self.modify(target, augmented(*operator), value)?,
             StmtP::Load(_) => return Err(self.error(statement.span, "there is no `load`")),
             _ => self.put("pass"),
@@ -75,10 +96,13 @@ impl Writer<'_> {
                 self.expression(value)?;
             }
             AssignTargetP::Index(parts) => {
-                self.put("__update(");
+                // What is there is read before the value is made, which can only matter where that calls something.
+                let is_changed = self.calls(value);
+                self.put(if is_changed { "__after(__before(" } else { "__update(" });
                 self.expression(&parts.0)?;
                 self.put(", ");
                 self.expression(&parts.1)?;
+                self.put(if is_changed { ")" } else { "" });
                 self.put(&format!(", \"{function}\", "));
                 self.expression(value)?;
             }
@@ -212,7 +236,7 @@ impl Writer<'_> {
         match &statement.node {
             StmtP::Statements(statements) => statements.first().is_some_and(|first| self.statement_ticks(first)),
             StmtP::AssignModify(..) | StmtP::Break | StmtP::Return(_) => true,
-            StmtP::Assign(assign) => self.ticks(&assign.rhs),
+            StmtP::Assign(assign) => matches!(assign.lhs.node, AssignTargetP::Index(_)) || self.ticks(&assign.rhs),
             StmtP::Expression(value) => self.ticks(value),
             StmtP::If(condition, _) | StmtP::IfElse(condition, _) => !self.is_known(condition) || self.ticks(condition),
             _ => false,
