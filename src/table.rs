@@ -1,11 +1,38 @@
 //! A JSON value as people read it in a terminal: rows as a table. Separate because HTTP and the command line print the
-//! same, and the pages for browsers show single values alike.
+//! same, and the pages for browsers show as much.
+//!
+//! An answer that is short as JSON would be endless as a table where each row has a field of its own, or one name is long.
+//! So the work for a row is that for its own fields, names are cut like cells, a line ends with its last field, and what
+//! goes past [`MOST`] is left out. The text says so.
+
+pub(crate) mod value;
+
+use std::collections::{HashMap, HashSet};
+use std::fmt::Write;
 
 use serde_json::{Map, Value};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
+use value::beginning;
+pub(crate) use value::{harmless, is_unavailable, json, start, text};
+
+/// How much is shown of an answer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Most {
+    /// The columns of a table.
+    pub(crate) columns: usize,
+    /// The bytes of all lines.
+    pub(crate) bytes: usize,
+}
+
+/// More columns than a screen has room for, and more lines than anybody reads.
+pub(crate) const MOST: Most = Most { columns: 100, bytes: 8 << 20 };
+
 /// The widest that a column gets; longer texts are cut.
 const WIDEST: usize = 80;
+
+/// The longest that a cell gets, in bytes: letters without a width never fill a column.
+const LONGEST: usize = 16 * WIDEST;
 
 /// What is not known, within a table; below it comes why.
 const UNKNOWN: &str = "–";
@@ -13,207 +40,249 @@ const UNKNOWN: &str = "–";
 /// `value` as text, with a line end. Fields that `first` names come first, in that order. Rows that are wider than `width`
 /// are shown one below the other, a line for each field.
 pub(crate) fn render(value: &Value, first: &[String], width: Option<usize>) -> String {
-    let mut text = match value {
+    rendered(value, first, width, MOST)
+}
+
+fn rendered(value: &Value, first: &[String], width: Option<usize>, most: Most) -> String {
+    match value {
         Value::Array(rows) if rows.is_empty() => "nothing\n".to_owned(),
-        Value::Array(rows) if rows.iter().all(Value::is_object) => {
-            let table = objects(rows, first);
-            let is_wide = |width: usize| table.lines().any(|line| line.width() > width);
-            if width.is_some_and(is_wide) { records(rows, first) } else { table }
+        Value::Array(rows) => listed(rows, &ranks(first), width, most),
+        Value::Object(fields) if !is_unavailable(fields) => record(value, &ranks(first), most.bytes),
+        other => {
+            let (text, is_whole) = start(other, most.bytes);
+            harmless(text) + if is_whole { "\n" } else { "…\n… there is more: ask for a part of it, or for JSON\n" }
         }
-        Value::Array(rows) if rows.iter().all(Value::is_array) => {
-            let cells = rows.iter().map(|row| row.as_array().into_iter().flatten().map(Cell::of).collect()).collect();
-            aligned(None, cells)
+    }
+}
+
+/// Rows below each other, with what is not known in them and what is left out of them.
+fn listed(rows: &[Value], ranks: &HashMap<&str, usize>, width: Option<usize>, most: Most) -> String {
+    let names = columns(rows, ranks);
+    let (shown, others) = names.split_at(names.len().min(most.columns));
+    let (mut text, count, narrower) = if rows.iter().all(Value::is_object) {
+        let (table, count) = table(rows, Some(shown), most);
+        let is_wide = |width: usize| table.lines().any(|line| line.width() > width);
+        if width.is_some_and(is_wide) {
+            let (text, count) = records(rows, ranks, most.bytes);
+            (text, count, None)
+        } else {
+            (table, count, fields_left_out(others))
         }
-        Value::Array(items) => items.iter().map(|item| Cell::of(item).text + "\n").collect(),
-        Value::Object(fields) if is_unavailable(fields) => text(value) + "\n",
-        Value::Object(_) => record(value, first),
-        other => Cell::whole(other).text + "\n",
+    } else if rows.iter().all(Value::is_array) {
+        let widest = rows.iter().filter_map(Value::as_array).map(Vec::len).max().unwrap_or(0);
+        let (table, count) = table(rows, None, most);
+        let then = ": ask for those that you want, or for JSON";
+        (table, count, left_out(widest.saturating_sub(most.columns), "column", then))
+    } else {
+        let mut text = String::new();
+        let count = fill(&mut text, rows.iter().map(|item| Cell::of(item).text + "\n"), most.bytes);
+        (text, count, None)
     };
-    if let Value::Array(rows) = value {
-        for (name, fix) in unknown(rows) {
-            text.push_str(&format!("{UNKNOWN} {name} is unavailable: {fix}\n"));
-        }
+    for (name, fix) in unknown(rows, shown) {
+        let (fix, is_whole) = start(fix, LONGEST);
+        let end = if is_whole { "" } else { "…" };
+        let _ = writeln!(text, "{UNKNOWN} {} is unavailable: {}{end}", Cell::name(name).text, harmless(fix));
+    }
+    for note in [rows_left_out(rows.len() - count), narrower].into_iter().flatten() {
+        text.push_str(&note);
+        text.push('\n');
     }
     text
 }
 
+/// Adds `parts` to a text until it has `most` bytes; how many there was room for.
+pub(crate) fn fill(text: &mut String, parts: impl Iterator<Item = String>, most: usize) -> usize {
+    let mut count = 0;
+    for part in parts {
+        if text.len() + part.len() > most {
+            break;
+        }
+        text.push_str(&part);
+        count += 1;
+    }
+    count
+}
+
+/// That rows were left out, if they were.
+pub(crate) fn rows_left_out(count: usize) -> Option<String> {
+    left_out(count, "row", ": ask for fewer, or for JSON")
+}
+
+/// That fields were left out, if they were, and some of their names.
+pub(crate) fn fields_left_out(names: &[&str]) -> Option<String> {
+    let some: Vec<String> = names.iter().take(3).map(|name| format!("`{}`", Cell::name(name).text)).collect();
+    let then = format!(", such as {}: ask for the fields that you want, or for JSON", some.join(", "));
+    left_out(names.len(), "field", &then)
+}
+
+fn left_out(count: usize, noun: &str, then: &str) -> Option<String> {
+    let plural = if count == 1 { "" } else { "s" };
+    (count > 0).then(|| format!("… {count} more {noun}{plural}{then}"))
+}
+
 /// An object, a line for each field.
-fn record(row: &Value, first: &[String]) -> String {
-    let names = columns(std::slice::from_ref(row), first);
-    // Numbers are texts here: what is above and below them is something else.
-    let value = |name: &str| Cell { is_number: false, ..Cell::whole(&row[name]) };
-    aligned(None, names.into_iter().map(|name| vec![Cell::plain(name), value(name)]).collect())
+fn record(row: &Value, ranks: &HashMap<&str, usize>, most: usize) -> String {
+    let names = columns(std::slice::from_ref(row), ranks);
+    let widest = names.iter().map(|name| Cell::name(name).width).max().unwrap_or(0);
+    let line = |name: &&str| {
+        let Cell { text, width, .. } = Cell::name(name);
+        // A value that is longer is in a line that there is no room for.
+        let value = harmless(start(&row[*name], most).0);
+        let line = format!("{text}{}  {value}", " ".repeat(widest - width));
+        format!("{}\n", line.trim_end())
+    };
+    let mut text = String::new();
+    let count = fill(&mut text, names.iter().map(line), most);
+    text.extend(fields_left_out(&names[count..]).map(|note| note + "\n"));
+    text
 }
 
-/// Objects one below the other.
-fn records(rows: &[Value], first: &[String]) -> String {
-    rows.iter().map(|row| record(row, first)).collect::<Vec<_>>().join("\n")
+/// Objects one below the other, and how many there was room for.
+fn records(rows: &[Value], ranks: &HashMap<&str, usize>, most: usize) -> (String, usize) {
+    let mut text = String::new();
+    let count = fill(&mut text, rows.iter().map(|row| record(row, ranks, most) + "\n"), most);
+    text.pop();
+    (text, count)
 }
 
-/// A table of rows that are objects.
-fn objects(rows: &[Value], first: &[String]) -> String {
-    let columns = columns(rows, first);
-    let head = columns.iter().map(|name| Cell::plain(name)).collect();
-    let cells = rows.iter().map(|row| columns.iter().map(|name| Cell::of(&row[*name])).collect()).collect();
-    aligned(Some(head), cells)
+/// Which place each of the fields has that come first.
+pub(crate) fn ranks(first: &[String]) -> HashMap<&str, usize> {
+    first.iter().map(String::as_str).zip(0..).collect()
 }
 
-/// The fields that `rows` have: those of `first` in its order, then the others.
-pub(crate) fn columns<'a>(rows: &'a [Value], first: &'a [String]) -> Vec<&'a str> {
-    let there = |name: &str| rows.iter().any(|row| row.get(name).is_some());
-    let mut columns: Vec<&str> = first.iter().map(String::as_str).filter(|name| there(name)).collect();
-    let mut known: std::collections::HashSet<&str> = columns.iter().copied().collect();
-    for key in rows.iter().filter_map(Value::as_object).flat_map(Map::keys) {
-        if known.insert(key) {
-            columns.push(key);
-        }
-    }
-    columns
+/// The fields that `rows` have: those with a rank in its order, then the others.
+pub(crate) fn columns<'a>(rows: &'a [Value], ranks: &HashMap<&str, usize>) -> Vec<&'a str> {
+    let mut known = HashSet::new();
+    let keys = rows.iter().filter_map(Value::as_object).flat_map(Map::keys).map(String::as_str);
+    let mut names: Vec<&str> = keys.filter(|name| known.insert(*name)).collect();
+    names.sort_by_cached_key(|name| ranks.get(name).copied().unwrap_or(usize::MAX));
+    names
 }
 
-/// A value in one line, for a person.
-pub(crate) fn text(value: &Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        Value::Number(shown) if shown.is_f64() => number(shown.as_f64().unwrap_or(f64::NAN)),
-        Value::Object(fields) if is_unavailable(fields) => format!("unavailable: {}", text(&fields["fix"])),
-        other => other.to_string(),
-    }
-}
-
-/// A number with as many digits as help: whole ones in full, others to three decimals.
-pub(crate) fn number(value: f64) -> String {
-    if value.fract() == 0.0 && value.abs() < 1e15 { format!("{value:.0}") } else { format!("{value:.3}") }
-}
-
-/// Whether an object stands for a value that is not known.
-pub(crate) fn is_unavailable(fields: &Map<String, Value>) -> bool {
-    fields.contains_key("unavailable") && fields.contains_key("fix")
-}
-
-/// What is not known in some of the rows, each column once.
-fn unknown(rows: &[Value]) -> Vec<(&str, String)> {
-    let mut found: Vec<(&str, String)> = Vec::new();
-    for (name, value) in rows.iter().filter_map(Value::as_object).flatten() {
-        if let Some(fields) = value.as_object().filter(|fields| is_unavailable(fields))
-            && !found.iter().any(|(known, _)| known == name)
-        {
-            found.push((name, text(&fields["fix"])));
-        }
-    }
-    found
-}
-
-/// A text without what would move a terminal's cursor or colours: names in the service may come from anywhere.
-pub(crate) fn harmless(text: &str) -> String {
-    let is_control = |letter: char| letter.is_control() || ('\u{202a}'..='\u{202e}').contains(&letter);
-    let shown =
-        |letter: char| if is_control(letter) { letter.escape_default().to_string() } else { letter.to_string() };
-    if text.contains(is_control) { text.chars().map(shown).collect() } else { text.to_owned() }
+/// What is not known in some of the rows, each of the columns once, and the fix.
+fn unknown<'a>(rows: &'a [Value], columns: &[&str]) -> Vec<(&'a str, &'a Value)> {
+    let mut left: HashSet<&str> = columns.iter().copied().collect();
+    let fields = rows.iter().filter_map(Value::as_object).flatten();
+    let unknown = fields.filter_map(|(name, value)| {
+        let fields = value.as_object().filter(|fields| is_unavailable(fields))?;
+        left.remove(name.as_str()).then(|| (name.as_str(), &fields["fix"]))
+    });
+    unknown.collect()
 }
 
 struct Cell {
     text: String,
+    width: usize,
     is_number: bool,
 }
 
 impl Cell {
     fn of(value: &Value) -> Self {
         if value.as_object().is_some_and(is_unavailable) {
-            return Self::plain(UNKNOWN);
+            return Self::name(UNKNOWN);
         }
-        let whole = Self::whole(value);
-        if whole.text.width() <= WIDEST {
-            return whole;
-        }
-        let mut width = 0;
-        let cut = whole.text.char_indices().find(|(_, letter)| {
-            width += letter.width().unwrap_or(0);
-            width >= WIDEST
-        });
-        let end = cut.map_or(whole.text.len(), |(end, _)| end);
-        Self { text: format!("{}…", &whole.text[..end]), ..whole }
+        let (text, is_whole) = start(value, LONGEST);
+        Self { is_number: value.is_number(), ..Self::cut(text, is_whole) }
     }
 
-    /// A value that is not cut.
-    fn whole(value: &Value) -> Self {
-        Self { is_number: value.is_number(), ..Self::plain(&text(value)) }
+    fn name(name: &str) -> Self {
+        let (text, is_whole) = beginning(LONGEST, |to| to.write_str(name));
+        Self::cut(text, is_whole)
     }
 
-    fn plain(text: &str) -> Self {
-        Self { text: harmless(text), is_number: false }
+    /// A cell with as much of a text as there is room for.
+    fn cut(text: String, is_whole: bool) -> Self {
+        let mut text = harmless(text);
+        let mut width = text.width();
+        if !is_whole || width > WIDEST {
+            let mut before = 0;
+            let end = text.char_indices().find(|(_, letter)| {
+                before += letter.width().unwrap_or(0);
+                before >= WIDEST
+            });
+            text.truncate(end.map_or(text.len(), |(end, _)| end));
+            text.push('…');
+            width = text.width();
+        }
+        Self { text, width, is_number: false }
     }
 }
 
-/// Rows in columns; numbers end at the same place.
-fn aligned(head: Option<Vec<Cell>>, rows: Vec<Vec<Cell>>) -> String {
-    let count = rows.iter().chain(&head).map(Vec::len).max().unwrap_or(0);
-    let has_numbers = |column: usize| {
-        let cells = || rows.iter().filter_map(|row| row.get(column));
-        cells().any(|cell| cell.is_number) && cells().all(|cell| cell.is_number || matches!(&*cell.text, "" | UNKNOWN))
-    };
-    let columns: Vec<(usize, bool)> = (0..count)
-        .map(|column| {
-            let cells = rows.iter().chain(&head).filter_map(|row| row.get(column));
-            (cells.map(|cell| cell.text.width()).max().unwrap_or(0), has_numbers(column))
-        })
-        .collect();
-    let mut text = String::new();
-    for row in head.iter().chain(&rows) {
-        let mut line = String::new();
-        for (cell, (width, is_right)) in row.iter().zip(&columns) {
-            let space = " ".repeat(width - cell.text.width());
-            let (before, after) = if *is_right { (space.as_str(), "") } else { ("", space.as_str()) };
-            line.push_str(&format!("{before}{}{after}  ", cell.text));
-        }
-        text.push_str(line.trim_end());
-        text.push('\n');
+#[derive(Default)]
+struct Column {
+    start: usize,
+    width: usize,
+    has_numbers: bool,
+    has_texts: bool,
+}
+
+impl Column {
+    fn fit(&mut self, cell: &Cell) {
+        self.width = self.width.max(cell.width);
+        self.has_numbers |= cell.is_number;
+        self.has_texts |= !cell.is_number && !matches!(&*cell.text, "" | UNKNOWN);
     }
-    text
+
+    /// Where a cell of the column begins: numbers end at the same place.
+    fn place(&self, cell: &Cell) -> usize {
+        let is_right = self.has_numbers && !self.has_texts;
+        if is_right { self.start + self.width - cell.width } else { self.start }
+    }
+}
+
+/// Rows in columns, and how many there was room for: objects below the `names` of their fields, or lists without a head.
+fn table(rows: &[Value], names: Option<&[&str]>, most: Most) -> (String, usize) {
+    let places: HashMap<&str, usize> = names.unwrap_or_default().iter().copied().zip(0..).collect();
+    let head: Option<Vec<(usize, Cell)>> =
+        names.map(|names| names.iter().map(|name| Cell::name(name)).enumerate().collect());
+    let own = |row| cells(row, &places, most.columns);
+    let mut columns: Vec<Column> = Vec::new();
+    for (_, cell) in head.iter().flatten() {
+        columns.push(Column { width: cell.width, ..Column::default() });
+    }
+    for (place, cell) in rows.iter().flat_map(own) {
+        if place >= columns.len() {
+            columns.resize_with(place + 1, Column::default);
+        }
+        columns[place].fit(&cell);
+    }
+    let mut start = 0;
+    for column in &mut columns {
+        column.start = start;
+        start += column.width + 2;
+    }
+    let mut text = head.map(|head| line(&head, &columns)).unwrap_or_default();
+    let count = fill(&mut text, rows.iter().map(|row| line(&own(row), &columns)), most.bytes);
+    (text, count)
+}
+
+/// The cells that a row has in the first `most` columns, with the numbers of these.
+fn cells(row: &Value, places: &HashMap<&str, usize>, most: usize) -> Vec<(usize, Cell)> {
+    let mut own: Vec<(usize, &Value)> = match row {
+        Value::Object(fields) => {
+            fields.iter().filter_map(|(name, value)| Some((*places.get(name.as_str())?, value))).collect()
+        }
+        Value::Array(items) => items.iter().take(most).enumerate().collect(),
+        _ => Vec::new(),
+    };
+    own.sort_unstable_by_key(|(place, _)| *place);
+    own.into_iter().map(|(place, value)| (place, Cell::of(value))).collect()
+}
+
+/// A row's line, which ends with its last filled cell.
+fn line(cells: &[(usize, Cell)], columns: &[Column]) -> String {
+    let mut line = String::new();
+    let mut end = 0;
+    for (place, cell) in cells.iter().filter(|(_, cell)| !cell.text.is_empty()) {
+        let start = columns[*place].place(cell);
+        line.extend(std::iter::repeat_n(' ', start - end));
+        line.push_str(&cell.text);
+        end = start + cell.width;
+    }
+    line.truncate(line.trim_end().len());
+    line.push('\n');
+    line
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn rows_are_columns_in_the_given_order() {
-        let rows = json!([
-            {"id": 7, "name": "a", "busy_ms": 1.5, "steals": {"unavailable": "x", "fix": "build it"}},
-            {"id": 1234, "name": "blé", "busy_ms": null, "steals": 3},
-        ]);
-        let order = ["name".to_owned(), "id".to_owned(), "gone".to_owned()];
-        let expected = "\
-name    id  busy_ms  steals
-a        7    1.500       –
-blé   1234                3
-– steals is unavailable: build it
-";
-        assert_eq!(render(&rows, &order, None), expected);
-        assert_eq!(render(&rows, &order, Some(40)), expected);
-        let narrow = render(&rows, &order, Some(10));
-        assert!(narrow.starts_with("name     a\nid       7\nbusy_ms  1.500\n"), "{narrow}");
-        assert!(narrow.contains("\n\nname     blé\n"), "{narrow}");
-    }
-
-    #[test]
-    fn other_values_are_lines() {
-        assert_eq!(render(&json!([]), &[], None), "nothing\n");
-        assert_eq!(render(&json!([["a", 1], ["bb", 20]]), &[], None), "a    1\nbb  20\n");
-        assert_eq!(render(&json!(["x", 2, null]), &[], None), "x\n2\n\n");
-        assert_eq!(render(&json!({"a": 1.0, "long": "two\nlines"}), &[], None), "a     1\nlong  two\\nlines\n");
-        assert_eq!(render(&json!("text"), &[], None), "text\n");
-        assert_eq!(render(&json!({"unavailable": "x", "fix": "build it"}), &[], None), "unavailable: build it\n");
-    }
-
-    #[test]
-    fn a_name_cannot_steer_the_terminal_and_is_cut() {
-        let hostile = json!([{"name": "\u{1b}[2Jx\r\u{202e}"}]);
-        assert_eq!(render(&hostile, &[], None), "name\n\\u{1b}[2Jx\\r\\u{202e}\n");
-        let long = render(&json!([{"name": "é".repeat(500)}]), &[], None);
-        assert_eq!(long.lines().nth(1).map(|line| line.chars().count()), Some(WIDEST));
-    }
-}
+mod tests;

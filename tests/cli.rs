@@ -86,6 +86,8 @@ async fn the_command_asks_a_service_and_a_capture() {
         let (code, out, err) = told(&lens(&["query", "-e", "x = 1\nruntime.wrokers()", &port], ""));
         assert_eq!((code, out.as_str()), (Some(1), ""));
         assert!(err.contains("--> query:2:1") && err.contains("did you mean `workers`?"), "{err}");
+        let (_, out, _) = told(&lens(&["query", "-e", "chr(0x9b) + chr(0x2066)", &port], ""));
+        assert_eq!(out, "\"\\u009b\\u2066\"\n");
         let (code, _, err) = told(&lens(&["query", "--check", "-e", "prnt(1)\nlenn(2)", &port], ""));
         assert_eq!((code, err.matches("error: ").count()), (Some(1), 2), "{err}");
         assert_eq!(

@@ -18,7 +18,7 @@ pub(super) fn answer(reply: &Reply, shape: Shape) {
 pub(super) fn value(reply: &Reply, shape: Shape) {
     let value = match shape {
         Shape::Table => table::render(&reply.value, &reply.columns, width()),
-        Shape::Json => format!("{:#}\n", reply.value),
+        Shape::Json => table::json(&reply.value),
     };
     for line in &reply.printed {
         match shape {
@@ -43,7 +43,7 @@ pub(super) fn note(line: impl Display) {
 /// What was not there, or not all of it, a line each.
 pub(super) fn gaps(reply: &Reply) -> Vec<String> {
     let line = |gap: &serde_json::Value| {
-        let [skill, source, fix] = ["skill", "source", "fix"].map(|name| table::harmless(&table::text(&gap[name])));
+        let [skill, source, fix] = ["skill", "source", "fix"].map(|name| table::harmless(table::text(&gap[name])));
         format!("# {skill}: {source}: {fix}")
     };
     reply.coverage.iter().map(line).collect()

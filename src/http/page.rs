@@ -7,12 +7,13 @@ use axum::response::IntoResponse;
 use lens_core::recorder::SeriesReference;
 use lens_core::signature::{Field, Returns};
 use lens_core::{FunctionReference, Series, Timestamp};
-use maud::{DOCTYPE, Markup, html};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde_json::Value;
 
 use super::reply::{Doctor, FunctionReply, Overview, QuerySummary, SkillReply, SkillSummary};
 use crate::own::CoverageRow;
-use crate::table::{self, columns, number, text};
+use crate::table::value::number;
+use crate::table::{self, MOST, Most, columns, ranks, text};
 use lens_core::reference::{self, Reference};
 
 /// Scripts and styles come from lens itself and nothing else is loaded; no page can be framed.
@@ -356,26 +357,47 @@ fn value(value: &Value) -> Markup {
 /// A value as people read it: rows as a table, an object as a list, the rest as JSON. Fields that `first` names come
 /// first, in that order.
 fn ordered(value: &Value, first: &[String]) -> Markup {
+    within(value, first, MOST)
+}
+
+/// As much of a value as a page holds, and what is left out.
+fn within(value: &Value, first: &[String], most: Most) -> Markup {
     match value {
         Value::Array(rows) if !rows.is_empty() && rows.iter().all(Value::is_object) => {
-            let columns = columns(rows, first);
+            let columns = columns(rows, &ranks(first));
+            let (columns, others) = columns.split_at(columns.len().min(most.columns));
+            let row = |row: &Value| html! { tr { @for column in columns { (cell(&row[*column])) } } }.0;
+            let mut body = String::new();
+            let count = table::fill(&mut body, rows.iter().map(row), most.bytes);
             html! {
                 table {
-                    tr { @for column in &columns { th { (column) } } }
-                    @for row in rows { tr { @for column in &columns { (cell(&row[*column])) } } }
+                    tr { @for column in columns { th { (column) } } }
+                    (PreEscaped(body))
+                }
+                @for note in [table::rows_left_out(rows.len() - count), table::fields_left_out(others)] {
+                    @if let Some(note) = note { p.quiet { (note) } }
                 }
             }
         }
         Value::Array(rows) if rows.is_empty() => html! { p.quiet { "nothing" } },
         Value::Object(fields) if table::is_unavailable(fields) => html! { p { (text(value)) } },
-        Value::Object(fields) => html! {
-            dl {
-                @for name in columns(std::slice::from_ref(value), first) {
-                    dt { code { (name) } } dd { (text(&fields[name])) }
-                }
+        Value::Object(fields) => {
+            let names = columns(std::slice::from_ref(value), &ranks(first));
+            let field = |name: &&str| html! { dt { code { (name) } } dd { (text(&fields[*name])) } }.0;
+            let mut body = String::new();
+            let count = table::fill(&mut body, names.iter().map(field), most.bytes);
+            html! {
+                dl { (PreEscaped(body)) }
+                @if let Some(note) = table::fields_left_out(&names[count..]) { p.quiet { (note) } }
             }
-        },
-        other => html! { pre { (text(other)) } },
+        }
+        other => {
+            let (text, is_whole) = table::start(other, most.bytes);
+            html! {
+                pre { (text) @if !is_whole { "…" } }
+                @if !is_whole { p.quiet { "… there is more: ask for a part of it, or for JSON" } }
+            }
+        }
     }
 }
 
@@ -389,4 +411,44 @@ fn cell(value: &Value) -> Markup {
 fn encoded(name: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'~');
     name.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// The page's part for `value` where there is room for two columns and a few bytes.
+    fn little(value: &Value) -> String {
+        within(value, &[], Most { columns: 2, bytes: 60 }).0
+    }
+
+    #[test]
+    fn a_page_says_what_it_leaves_out() {
+        let rows = little(&json!([{"a": 1, "b": "<"}, {"c": 2}, {"a": 3}, {"d": 4}]));
+        let shown = "<table><tr><th>a</th><th>b</th></tr><tr><td class=\"number\">1</td><td>&lt;</td></tr></table>";
+        let rows_left = "<p class=\"quiet\">… 3 more rows: ask for fewer, or for JSON</p>";
+        let then = "ask for the fields that you want, or for JSON";
+        assert_eq!(rows, format!("{shown}{rows_left}<p class=\"quiet\">… 2 more fields, such as `c`, `d`: {then}</p>"));
+        let field = |name: &str| format!("<dt><code>{name}</code></dt><dd>1</dd>");
+        let record = format!("<dl>{}</dl><p class=\"quiet\">… 2 more fields, such as `b`, `c`: {then}</p>", field("a"));
+        assert_eq!(little(&json!({"a": 1, "b": 1, "c": 1})), record);
+        let more = "<p class=\"quiet\">… there is more: ask for a part of it, or for JSON</p>";
+        assert_eq!(little(&json!("x".repeat(61))), format!("<pre>{}…</pre>{more}", "x".repeat(60)));
+    }
+
+    #[test]
+    fn a_page_has_no_place_for_each_field_in_each_row() {
+        let rows: Vec<Value> = (0..30_000).map(|index| json!({format!("{index:05}"): 1})).collect();
+        let page = ordered(&json!(rows), &[]).0;
+        assert!(page.len() < MOST.bytes + (1 << 14), "{} bytes", page.len());
+        let left =
+            "… 29900 more fields, such as `00100`, `00101`, `00102`: ask for the fields that you want, or for JSON";
+        assert!(page.ends_with(&format!("<p class=\"quiet\">{left}</p>")), "{}", &page[page.len() - 200..]);
+        // A row of empty cells has 909 bytes, the others 15 more.
+        let count = (MOST.bytes - 100 * 924) / 909 + 100;
+        let left = format!("… {} more rows: ask for fewer, or for JSON", 30_000 - count);
+        assert!(page.contains(&format!("</table><p class=\"quiet\">{left}</p>")), "{}", &page[page.len() - 300..]);
+    }
 }

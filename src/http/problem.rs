@@ -7,6 +7,8 @@ use lens_core::sandbox::{QueryError, QueryErrorKind};
 use lens_core::{CallError, Unavailable};
 use serde_json::{Map, Value};
 
+use crate::table;
+
 /// A request that cannot be answered: a stable `code` for programs, a `detail` for people, and what to do.
 #[derive(Debug)]
 pub(super) struct Problem {
@@ -107,9 +109,7 @@ impl IntoResponse for Problem {
         body.insert("code".into(), self.code.into());
         body.insert("detail".into(), self.detail.into());
         body.extend(self.more);
-        let mut text = format!("{:#}", Value::Object(body));
-        text.push('\n');
-        let mut response = Response::new(Body::from(text));
+        let mut response = Response::new(Body::from(table::json(&Value::Object(body))));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

@@ -417,11 +417,11 @@ fn answered(format: Format, reply: &Value, columns: &[String], title: &str, base
     match format {
         Format::Table | Format::Text => {
             let lines = |part: &str| reply[part].as_array().into_iter().flatten();
-            let mut text: String = lines("printed").map(|line| table::harmless(&table::text(line)) + "\n").collect();
+            let mut text: String = lines("printed").map(|line| table::harmless(table::text(line)) + "\n").collect();
             text.push_str(&table::render(&reply["value"], columns, None));
             for gap in lines("coverage") {
                 let [skill, source, fix] =
-                    ["skill", "source", "fix"].map(|name| table::harmless(&table::text(&gap[name])));
+                    ["skill", "source", "fix"].map(|name| table::harmless(table::text(&gap[name])));
                 text.push_str(&format!("# {skill}: {source} is not there: {fix}\n"));
             }
             plain(text)
@@ -434,13 +434,10 @@ pub(super) fn plain(text: String) -> Response<Body> {
     ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response()
 }
 
-/// Indented JSON with a line end: people read it in terminals.
+/// JSON as people read it in terminals.
 pub(super) fn as_json<T: Serialize>(reply: &T) -> Response<Body> {
     match serde_json::to_value(reply) {
-        Ok(value) => {
-            let text = format!("{value:#}\n");
-            ([(header::CONTENT_TYPE, "application/json")], text).into_response()
-        }
+        Ok(value) => ([(header::CONTENT_TYPE, "application/json")], table::json(&value)).into_response(),
         Err(error) => {
             Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", format!("the answer is no JSON: {error}"))
                 .into_response()

@@ -138,6 +138,23 @@ fn rows_are_a_table_on_request() {
 }
 
 #[test]
+fn an_answer_does_not_grow_beyond_measure_when_it_is_shown() {
+    let service = Service::start_with(|builder| builder.query("sparse", SPARSE));
+    let deep = service.query("x = [0] * 100000\nfor _ in range(90): x = [x]\nx");
+    assert!(deep.body.len() < 250_000, "{} bytes", deep.body.len());
+    assert_eq!(deep.body.lines().count(), 1);
+    assert!(service.query("[0]").body.starts_with("{\n  \"captured_at\": "));
+    let table = service.get("/queries/sparse?format=table").body;
+    let left = "… 1900 more fields, such as `1100`, `1101`, `1102`: ask for the fields that you want, or for JSON\n";
+    assert!(table.len() < 200_000 && table.ends_with(left), "{} bytes", table.len());
+    let page = service.get_with("/queries/sparse", &[("accept", "text/html")]).body;
+    assert!(page.len() < 2_000_000 && page.contains(left.trim_end()), "{} bytes", page.len());
+}
+
+/// Rows each with a field that no other has.
+const SPARSE: &str = "[{str(i): 1} for i in range(1000, 3000)]";
+
+#[test]
 fn a_client_that_goes_ends_its_query() {
     const WALL: Duration = Duration::from_secs(16);
     let mut limits = lens::sandbox::Limits::default();

@@ -1,0 +1,105 @@
+//! One value as a text. Separate because tables, lines and pages show it alike, and none of it knows of rows.
+
+use std::fmt::{self, Write};
+
+use serde_json::{Map, Value};
+
+/// The longest JSON that is indented: that can make it a hundred times as long.
+pub(crate) const MOST_INDENTED_BYTES: usize = 1 << 20;
+
+/// A value in one line, for a person.
+pub(crate) fn text(value: &Value) -> String {
+    beginning(usize::MAX, |to| write(value, to)).0
+}
+
+/// The beginning of a value's text, at most `most` bytes, and whether it is all of it.
+pub(crate) fn start(value: &Value, most: usize) -> (String, bool) {
+    beginning(most, |to| write(value, to))
+}
+
+/// JSON with a line end, indented unless that is too long: people read it in terminals. What would steer these is written
+/// as JSON's own escapes, so that it is the same value.
+pub(crate) fn json(value: &Value) -> String {
+    let (indented, is_whole) = beginning(MOST_INDENTED_BYTES, |to| write!(to, "{value:#}"));
+    let json = if is_whole { indented } else { value.to_string() };
+    let is_loose = |letter: char| is_steering(letter) && letter != '\n';
+    replaced(json, is_loose, |letter| format!("\\u{:04x}", u32::from(letter))) + "\n"
+}
+
+/// A number with as many digits as help: whole ones in full, others to three decimals, and small ones to three digits.
+pub(crate) fn number(value: f64) -> String {
+    match value.abs() {
+        1e15.. => format!("{value:e}"),
+        _ if value.fract() == 0.0 => format!("{value:.0}"),
+        size if size < 0.01 => {
+            let rounded: f64 = format!("{value:.2e}").parse().unwrap_or(value);
+            if size < 1e-6 { format!("{rounded:e}") } else { rounded.to_string() }
+        }
+        _ => format!("{value:.3}"),
+    }
+}
+
+/// Whether an object stands for a value that is not known.
+pub(crate) fn is_unavailable(fields: &Map<String, Value>) -> bool {
+    fields.contains_key("unavailable") && fields.contains_key("fix")
+}
+
+/// A text without what would move a terminal's cursor or colours: names in the service may come from anywhere.
+pub(crate) fn harmless(text: impl Into<String>) -> String {
+    replaced(text.into(), is_steering, |letter| letter.escape_default().to_string())
+}
+
+/// Whether a letter moves the cursor, ends a line or turns the direction of what is around it.
+fn is_steering(letter: char) -> bool {
+    letter.is_control()
+        || matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+fn replaced(text: String, is_replaced: impl Fn(char) -> bool, by: impl Fn(char) -> String) -> String {
+    if !text.contains(&is_replaced) {
+        return text;
+    }
+    let mut replaced = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if is_replaced(letter) { replaced.push_str(&by(letter)) } else { replaced.push(letter) }
+    }
+    replaced
+}
+
+fn write(value: &Value, to: &mut Beginning) -> fmt::Result {
+    match value {
+        Value::Null => Ok(()),
+        Value::String(text) => to.write_str(text),
+        Value::Number(shown) if shown.is_f64() => to.write_str(&number(shown.as_f64().unwrap_or(f64::NAN))),
+        Value::Object(fields) if is_unavailable(fields) => {
+            to.write_str("unavailable: ")?;
+            write(&fields["fix"], to)
+        }
+        other => write!(to, "{other}"),
+    }
+}
+
+/// The first `most` bytes of what is written, and whether these are all.
+pub(super) fn beginning(most: usize, write: impl FnOnce(&mut Beginning) -> fmt::Result) -> (String, bool) {
+    let mut beginning = Beginning { text: String::new(), most };
+    let is_whole = write(&mut beginning).is_ok();
+    (beginning.text, is_whole)
+}
+
+/// A writer that fails once it is full, so that nobody writes what is not shown.
+pub(super) struct Beginning {
+    text: String,
+    most: usize,
+}
+
+impl Write for Beginning {
+    fn write_str(&mut self, part: &str) -> fmt::Result {
+        let room = self.most - self.text.len();
+        if part.len() <= room {
+            self.text.push_str(part);
+            return Ok(());
+        }
+        self.text.push_str(&part[..part.floor_char_boundary(room)]);
+        Err(fmt::Error)
+    }
+}
