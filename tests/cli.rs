@@ -86,6 +86,13 @@ async fn the_command_asks_a_service_and_a_capture() {
         let (code, out, err) = told(&lens(&["query", "-e", "x = 1\nruntime.wrokers()", &port], ""));
         assert_eq!((code, out.as_str()), (Some(1), ""));
         assert!(err.contains("--> query:2:1") && err.contains("did you mean `workers`?"), "{err}");
+        // What a name in the service says to the terminal stays a text.
+        for script in ["fail(\"\\x1b[2J\" + chr(0x2066))", "runtime.workers(last=\"\\x1b[2J\" + chr(0x2066))"] {
+            let (code, _, err) = told(&lens(&["query", "-e", script, &port], ""));
+            assert_eq!(code, Some(1), "{err}");
+            assert!(err.contains("\\u{1b}[2J\\u{2066}") && err.contains("\n --> query:1:1\n"), "{err}");
+            assert!(!err.contains(['\u{1b}', '\u{2066}']), "{err}");
+        }
         let (_, out, _) = told(&lens(&["query", "-e", "chr(0x9b) + chr(0x2066)", &port], ""));
         assert_eq!(out, "\"\\u009b\\u2066\"\n");
         let (code, _, err) = told(&lens(&["query", "--check", "-e", "prnt(1)\nlenn(2)", &port], ""));

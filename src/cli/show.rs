@@ -32,12 +32,22 @@ pub(super) fn value(reply: &Reply, shape: Shape) {
 
 /// Prints a line to the standard output. A closed pipe is no failure: whoever reads the output may have seen enough.
 pub(super) fn say(line: impl Display) {
-    let _ = writeln!(std::io::stdout().lock(), "{line}");
+    let _ = writeln!(std::io::stdout().lock(), "{}", lines(line));
 }
 
 /// Prints a line to the standard error, if anybody reads it.
 pub(super) fn note(line: impl Display) {
-    let _ = writeln!(std::io::stderr().lock(), "{line}");
+    let _ = writeln!(std::io::stderr().lock(), "{}", lines(line));
+}
+
+/// A text that keeps its lines and tabs and is harmless but for these: errors and help cite what the service says.
+fn lines(text: impl Display) -> String {
+    let text = text.to_string();
+    let parts = text.split_inclusive(['\n', '\t']).map(|part| {
+        let (inner, end) = part.split_at(part.trim_end_matches(['\n', '\t']).len());
+        table::harmless(inner) + end
+    });
+    parts.collect()
 }
 
 /// What was not there, or not all of it, a line each.
@@ -60,4 +70,18 @@ fn width() -> Option<usize> {
 pub(super) fn cost(reply: &Reply) -> String {
     let elapsed = reply.cost["elapsed_ms"].as_f64().map_or_else(String::new, |ms| format!("{ms:.2} ms · "));
     format!("{elapsed}{} steps · captured at {}", table::text(&reply.cost["steps"]), reply.captured_at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::target::Failure;
+
+    #[test]
+    fn an_error_keeps_its_lines_and_steers_nothing() {
+        let failure = Failure::Query("error: \u{1b}]0;x\u{7}\u{2066}\n --> query:1:1\n\n1 | \tfail()\r".to_owned());
+        let shown = "error: \\u{1b}]0;x\\u{7}\\u{2066}\n --> query:1:1\n\n1 | \tfail()\\r";
+        assert_eq!(lines(failure), shown);
+        assert_eq!(lines("a\n"), "a\n");
+    }
 }
