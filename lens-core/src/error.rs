@@ -220,17 +220,18 @@ pub fn steers_terminal(letter: char) -> bool {
 /// `text` with each letter that [`steers_terminal`] as its escape: what a service calls things may come from anywhere.
 #[must_use]
 pub fn harmless(text: &str) -> Cow<'_, str> {
-    escaped(text, steers_terminal)
+    replaced(text, steers_terminal, |letter| letter.escape_default().to_string())
 }
 
-/// `text` with each letter that `is_escaped` as its escape.
-pub(crate) fn escaped(text: &str, is_escaped: impl Fn(char) -> bool) -> Cow<'_, str> {
-    if !text.contains(&is_escaped) {
+/// `text` with each letter that `is_replaced` replaced `by` something else.
+#[must_use]
+pub fn replaced(text: &str, is_replaced: impl Fn(char) -> bool, by: impl Fn(char) -> String) -> Cow<'_, str> {
+    if !text.contains(&is_replaced) {
         return Cow::Borrowed(text);
     }
     let mut shown = String::with_capacity(text.len());
     for letter in text.chars() {
-        if is_escaped(letter) { shown.extend(letter.escape_default()) } else { shown.push(letter) }
+        if is_replaced(letter) { shown.push_str(&by(letter)) } else { shown.push(letter) }
     }
     Cow::Owned(shown)
 }

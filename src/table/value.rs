@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Write};
 
+use lens_core::error::{self, steers_terminal};
 use serde_json::{Map, Value};
 
 /// The longest JSON that is indented: that can make it a hundred times as long.
@@ -22,8 +23,8 @@ pub(crate) fn start(value: &Value, most: usize) -> (String, bool) {
 pub(crate) fn json(value: &Value) -> String {
     let (indented, is_whole) = beginning(MOST_INDENTED_BYTES, |to| write!(to, "{value:#}"));
     let json = if is_whole { indented } else { value.to_string() };
-    let is_loose = |letter: char| is_steering(letter) && letter != '\n';
-    replaced(json, is_loose, |letter| format!("\\u{:04x}", u32::from(letter))) + "\n"
+    let is_loose = |letter: char| steers_terminal(letter) && letter != '\n';
+    error::replaced(&json, is_loose, |letter| format!("\\u{:04x}", u32::from(letter))).into_owned() + "\n"
 }
 
 /// A number with as many digits as help: whole ones in full, others to three decimals, and small ones to three digits.
@@ -45,25 +46,8 @@ pub(crate) fn is_unavailable(fields: &Map<String, Value>) -> bool {
 }
 
 /// A text without what would move a terminal's cursor or colours: names in the service may come from anywhere.
-pub(crate) fn harmless(text: impl Into<String>) -> String {
-    replaced(text.into(), is_steering, |letter| letter.escape_default().to_string())
-}
-
-/// Whether a letter moves the cursor, ends a line or turns the direction of what is around it.
-fn is_steering(letter: char) -> bool {
-    letter.is_control()
-        || matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
-fn replaced(text: String, is_replaced: impl Fn(char) -> bool, by: impl Fn(char) -> String) -> String {
-    if !text.contains(&is_replaced) {
-        return text;
-    }
-    let mut replaced = String::with_capacity(text.len());
-    for letter in text.chars() {
-        if is_replaced(letter) { replaced.push_str(&by(letter)) } else { replaced.push(letter) }
-    }
-    replaced
+pub(crate) fn harmless(text: impl AsRef<str>) -> String {
+    error::harmless(text.as_ref()).into_owned()
 }
 
 fn write(value: &Value, to: &mut Beginning) -> fmt::Result {

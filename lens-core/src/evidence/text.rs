@@ -4,13 +4,14 @@
 use std::fmt::{self, Write};
 
 use super::{Answered, EndedBy, Insight, Linked, ModelPart, Report};
+use crate::error::steers_terminal;
 
 /// A text as one line: what the service, its users or a model wrote has no part in how the report is laid out.
 struct Line<'a>(&'a str);
 
 impl fmt::Display for Line<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.split(char::is_control).enumerate().try_for_each(|(index, part)| {
+        self.0.split(steers_terminal).enumerate().try_for_each(|(index, part)| {
             if index > 0 {
                 f.write_char(' ')?;
             }

@@ -6,7 +6,7 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::error::{CallError, escaped, steers_terminal};
+use crate::error::{CallError, replaced, steers_terminal};
 
 /// A query that gave no answer.
 ///
@@ -159,7 +159,8 @@ fn said(text: &str) -> String {
         Some(start) if text.len() > LONGEST => Cow::Owned(format!("{start}…")),
         _ => Cow::Borrowed(text),
     };
-    escaped(&shown, |letter| letter != '\n' && steers_terminal(letter)).into_owned()
+    let is_replaced = |letter: char| letter != '\n' && steers_terminal(letter);
+    replaced(&shown, is_replaced, |letter| letter.escape_default().to_string()).into_owned()
 }
 
 impl From<CallError> for QueryError {

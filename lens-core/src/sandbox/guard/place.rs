@@ -3,7 +3,7 @@
 
 use unicode_width::UnicodeWidthStr as _;
 
-use crate::error::steers_terminal;
+use crate::error::{replaced, steers_terminal};
 use crate::sandbox::error::{Excerpt, QueryError, QueryErrorKind};
 
 /// A range of bytes of a script.
@@ -67,14 +67,6 @@ const MOST_FROM: usize = 200;
 
 /// A part of a line as every terminal shows it.
 fn shown(part: &str) -> String {
-    let letter = |letter: char| {
-        if letter == '\t' {
-            ' '
-        } else if steers_terminal(letter) {
-            '\u{fffd}'
-        } else {
-            letter
-        }
-    };
-    part.chars().map(letter).collect()
+    let by = |letter: char| if letter == '\t' { " " } else { "\u{fffd}" }.to_owned();
+    replaced(part, steers_terminal, by).into_owned()
 }
