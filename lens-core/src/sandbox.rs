@@ -224,7 +224,8 @@ impl Sandbox {
 
     /// Says what is wrong with `source` without running it, and calls `done` exactly once, as [`start`](Self::start) does:
     /// everything that can be told beforehand, at most [`MAX_FINDINGS`] errors in the order of their places. No error
-    /// means that it can be run, not that it will give an answer. No skill is read.
+    /// means that it can be run, not that it will give an answer. No skill is read. A check that takes longer than
+    /// [`Limits::wall`] ends with [`QueryErrorKind::Limit`].
     ///
     /// # Errors
     ///
@@ -242,10 +243,10 @@ impl Sandbox {
         let limits = Arc::clone(&self.limits);
         self.start_work(
             move || match refused {
-                Some(error) => vec![error],
+                Some(error) => Ok(vec![error]),
                 None => guard::check(&source, &registry, &limits),
             },
-            done,
+            |result| done(result.flatten()),
         )
     }
 
@@ -253,7 +254,7 @@ impl Sandbox {
     ///
     /// # Errors
     ///
-    /// The script could not be checked: too many queries are running.
+    /// The script could not be checked: too many queries are running, or it took too long.
     pub fn check(&self, source: &str, registry: &Arc<Registry>) -> Result<Vec<QueryError>, QueryError> {
         let (answer, answered) = sync_channel(1);
         self.start_check(source, registry, move |result| {

@@ -19,6 +19,12 @@ fn found(source: &str) -> Vec<(u32, u32, &'static str, Option<String>)> {
     check(source).into_iter().map(place).collect()
 }
 
+/// Line, column and message of each error.
+fn said(source: &str) -> Vec<(u32, u32, String)> {
+    let place = |error: QueryError| (error.line.unwrap(), error.column.unwrap(), error.message);
+    check(source).into_iter().map(place).collect()
+}
+
 fn near(name: &str) -> Option<String> {
     Some(name.to_owned())
 }
@@ -67,12 +73,46 @@ fn arguments_are_checked_against_the_definition() {
 }
 
 #[test]
+fn an_argument_that_is_given_twice_is_found() {
+    let twice = || "the argument `limit` of `tasks.list` is given twice".to_owned();
+    assert_eq!(said("tasks.list(5, limit=5)"), [(1, 15, twice())]);
+    assert_eq!(said("n = 3\ntasks.list(n, limit=n)"), [(2, 15, twice())]);
+    assert_eq!(said("f\"{tasks.list(1, limit=1)}\""), [(1, 18, twice())]);
+    assert_eq!(said("def unused():\n    return tasks.list(1, limit=\"x\")\n1"), [(2, 26, twice())]);
+    assert_eq!(said("sorted([1], key=lambda x: len(tasks.list(x, limit=x)))"), [(1, 45, twice())]);
+    let wrong = "the argument `limit` of `tasks.list` takes an integer between 0 and 4294967295, not \"x\"".to_owned();
+    assert_eq!(said("tasks.list(\"x\", limit=5)"), [(1, 12, wrong), (1, 17, twice())]);
+}
+
+#[test]
+fn each_wrong_argument_is_found_and_no_more_than_there_is_room_for() {
+    let unknown = |name: &str| format!("`tasks.list` has no argument `{name}`; it takes `limit`");
+    let wrong = "the argument `limit` of `tasks.list` takes an integer between 0 and 4294967295, not 2.5".to_owned();
+    assert_eq!(said("tasks.list(2.5, abc=1)"), [(1, 12, wrong.clone()), (1, 17, unknown("abc"))]);
+    assert_eq!(said("tasks.list(abc=1, limit=2.5)"), [(1, 12, unknown("abc")), (1, 19, wrong)]);
+    let many: String = (0..250).map(|index| format!("a{index}=1, ")).collect();
+    let found = said(&format!("tasks.list({many})"));
+    assert_eq!(found.len(), MAX_FINDINGS);
+    assert_eq!(found[MAX_FINDINGS - 1], (1, 135, unknown("a19")));
+}
+
+#[test]
+fn a_helper_is_looked_at_once() {
+    let names: Vec<String> = (0..15).map(|index| format!("unknown_{index}")).collect();
+    let source = format!("table([], table([], {}), {})", names[..10].join(", "), names[10..].join(", "));
+    // If there was no room for all of them, they would have been found twice.
+    let expected: Vec<String> = names.iter().map(|name| format!("there is no `{name}`")).collect();
+    assert_eq!(said(&source).into_iter().map(|(.., message)| message).collect::<Vec<_>>(), expected);
+}
+
+#[test]
 fn fields_are_known_through_assignments_loops_and_helpers() {
     for source in [
         "ts = tasks.list()\nfor t in ts: print(t.nmae)",
         "[t for t in tasks.list() if t.nmae]",
         "where(tasks.list(), lambda t: t.nmae)",
         "max(tasks.list(), key=lambda t: t.nmae)",
+        "table(tasks.list(), \"id\", \"nmae\")",
         "sorted(tasks.list(), key=lambda t: t.id)[0].nmae",
         "f\"{tasks.list()[0].nmae}\"",
         "def main():\n    rows = where(tasks.list(), \"busy_ms\")\n    return rows[0].nmae",

@@ -1,5 +1,6 @@
-//! Scripts that want to hurt the process, which none may. A test of its own because an overflow of the stack or a failed
-//! allocation ends the whole process: the test then fails as such, and `LENS_HOSTILE=NAME` runs the one script.
+//! Scripts that want to hurt the process, which none may, neither when it is run nor when it is checked. A test of its own
+//! because an overflow of the stack or a failed allocation ends the whole process: the test then fails as such, and
+//! `LENS_HOSTILE=NAME` runs the one script.
 //!
 //! Without the variable a part of the corpus is run, chosen evenly; `LENS_HOSTILE=all` runs all of it.
 
@@ -13,7 +14,7 @@ mod service;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use lens_core::sandbox::{Limits, QueryErrorKind, Sandbox};
+use lens_core::sandbox::{Limits, QueryError, QueryErrorKind, Sandbox};
 
 /// How many scripts are run when nothing is said.
 const SOME: usize = 300;
@@ -46,20 +47,14 @@ fn no_script_hurts_the_process() {
                 let sandbox = Sandbox::new(limits());
                 loop {
                     let Some(script) = queue.lock().unwrap().next() else { return };
-                    let started = Instant::now();
-                    let result = sandbox.run(&script.source, service::capture());
-                    let took = started.elapsed();
-                    if let Err(error) = &result {
-                        // A hanging thread, a panic or a defect of the guard; all else is an answer. On a busy machine
-                        // a thread gets no processor for longer than the grace: it is late, but it ends.
-                        let is_late = error.message.contains("did not end within");
-                        if error.kind == QueryErrorKind::Internal || is_late && !ends(&sandbox) {
-                            faults.lock().unwrap().push(format!("{}: {error}", script.name));
+                    let run = || sandbox.run(&script.source, service::capture()).err();
+                    // What is wrong with it is for other tests to say.
+                    let check = || sandbox.check(&script.source, service::capture().registry()).err();
+                    let asked: [(&str, &dyn Fn() -> Option<QueryError>); 2] = [("run", &run), ("check", &check)];
+                    for (what, ask) in asked {
+                        if let Some(fault) = fault(&sandbox, ask) {
+                            faults.lock().unwrap().push(format!("{}, {what}: {fault}", script.name));
                         }
-                    }
-                    // Generous: other tests run beside this one.
-                    if took > limits().wall * 2 + Duration::from_secs(2) {
-                        faults.lock().unwrap().push(format!("{} took {took:?}", script.name));
                     }
                 }
             });
@@ -67,6 +62,24 @@ fn no_script_hurts_the_process() {
     });
     let faults = faults.into_inner().unwrap();
     assert!(faults.is_empty(), "{} scripts misbehaved:\n{}", faults.len(), faults.join("\n"));
+}
+
+/// How the sandbox misbehaves when it is asked.
+fn fault(sandbox: &Sandbox, ask: &dyn Fn() -> Option<QueryError>) -> Option<String> {
+    let started = Instant::now();
+    let error = ask();
+    let took = started.elapsed();
+    // A hanging thread, a panic or a defect of the guard; all else is an answer. On a busy machine a thread gets no
+    // processor for longer than the grace: it is late, but it ends.
+    let is_fault = |error: &QueryError| {
+        let is_late = error.message.contains("did not end within");
+        error.kind == QueryErrorKind::Internal || is_late && !ends(sandbox)
+    };
+    match error.filter(is_fault) {
+        Some(error) => Some(error.to_string()),
+        // Generous: other tests run beside this one.
+        None => (took > limits().wall * 2 + Duration::from_secs(2)).then(|| format!("it took {took:?}")),
+    }
 }
 
 /// Whether the sandbox's threads end, sooner or later.

@@ -99,7 +99,7 @@ pub struct Limits {
     pub nesting: usize,
     /// Operations, calls and loop turns of a query, and elements that its calls go through; [`DEFAULT_STEPS`].
     pub steps: u64,
-    /// The time that a query may take; [`DEFAULT_WALL`].
+    /// The time that a query may take, or the check of one; [`DEFAULT_WALL`].
     pub wall: Duration,
     /// The time that other work on a query's thread may take; [`DEFAULT_WORK_WALL`].
     pub work_wall: Duration,

@@ -18,6 +18,7 @@ pub(crate) fn all() -> Vec<Script> {
     class("messages", messages());
     class("values", values());
     class("sources", sources());
+    class("checks", checks());
     class("memory", memory());
     class("skills", skills());
     all.extend(files());
@@ -498,6 +499,24 @@ fn sources() -> Vec<String> {
         "x.__class__".to_owned(),
         "(lambda __x: 1)(1)".to_owned(),
         "def f(): return f\nf()()()()".to_owned(),
+    ]
+}
+
+/// Scripts of which there is much to say before they run.
+fn checks() -> Vec<String> {
+    let each = |count: usize, write: &dyn Fn(usize) -> String| (0..count).map(write).collect::<String>();
+    vec![
+        format!("[{}]", each(2000, &|i| format!("abcdefghij{i:04},"))),
+        format!(
+            "{}[{}]",
+            each(280, &|i| format!("{}{i:03}=1\n", "a".repeat(96))),
+            each(20, &|i| "ab".repeat(48 + i % 3) + ",")
+        ),
+        format!("[{}]", "\"\".zz,".repeat(5000)),
+        format!("t = tasks.list()[0]\n[{}]", "t.zz,".repeat(6000)),
+        format!("[{}]", "tasks.zz,".repeat(3600)),
+        format!("tasks.list({})", each(256, &|i| format!("a{i}=\"{}\",", "x".repeat(100)))),
+        format!("{}{}", "y = [1, 2, 3, f\"{y}\"]\n".repeat(1300), "x = = 1\n".repeat(25)),
     ]
 }
 

@@ -9,26 +9,40 @@ mod known;
 mod walk;
 
 use std::collections::HashSet;
+use std::time::Instant;
 
 use starlark_syntax::syntax::AstModule;
 
 use super::fstring::Plain;
 use super::lex::{self, Kind, Token};
+use super::meter::late;
 use super::{dialect, explain, habits, nesting, refuse_long, rewrite};
 use crate::registry::Registry;
 use crate::sandbox::error::QueryError;
 use crate::sandbox::limits::{Limits, MAX_FINDINGS};
 
+/// How many parts of a script are looked at between two looks at the clock.
+const PARTS_PER_LOOK: usize = 64;
+
 /// What is wrong with `source` over the skills of `registry`: at most [`MAX_FINDINGS`] errors, in the order of their
 /// places.
-pub(in crate::sandbox) fn check(source: &str, registry: &Registry, limits: &Limits) -> Vec<QueryError> {
+///
+/// # Errors
+///
+/// It took longer than [`Limits::wall`].
+pub(in crate::sandbox) fn check(
+    source: &str,
+    registry: &Registry,
+    limits: &Limits,
+) -> Result<Vec<QueryError>, QueryError> {
     if let Some(error) = refuse_long(source, limits) {
-        return vec![error];
+        return Ok(vec![error]);
     }
+    let mut time = Time::new(limits);
     let tokens = lex::tokens(source);
     // What is nested too deeply must not reach the parser, whatever is taken out of it.
     if let Err(error) = nesting::check(source, &tokens, limits) {
-        return vec![error];
+        return Ok(vec![error]);
     }
     let mut found = habits::all(source, &tokens, MAX_FINDINGS);
     let mut rest = Rest { text: source.to_owned(), unread: HashSet::new() };
@@ -36,9 +50,12 @@ pub(in crate::sandbox) fn check(source: &str, registry: &Registry, limits: &Limi
         rest.leave_out(error.line);
     }
     while found.len() < MAX_FINDINGS {
+        if time.is_over() {
+            break;
+        }
         match rest.read(limits) {
             Ok((plain, module)) => {
-                walk::walk(&rest, &plain, &module, registry, &mut found);
+                walk::walk(&rest, &plain, &module, registry, &mut time, &mut found);
                 break;
             }
             Err(error) => {
@@ -53,7 +70,35 @@ pub(in crate::sandbox) fn check(source: &str, registry: &Registry, limits: &Limi
     found.sort_by_key(|error| (error.line, error.column));
     found.dedup_by(|one, other| (one.line, one.column, &one.message) == (other.line, other.column, &other.message));
     found.truncate(MAX_FINDINGS);
-    found
+    if time.is_over { Err(late(limits).help("shorten the script, or ask in several queries")) } else { Ok(found) }
+}
+
+/// The time that a check may take. Each part of a script is looked at once, so none comes near it; it is here so that a
+/// defect of the check costs a script its answer, and not the sandbox a thread.
+struct Time {
+    deadline: Instant,
+    is_over: bool,
+    /// How many parts of the script were looked at.
+    parts: usize,
+}
+
+impl Time {
+    fn new(limits: &Limits) -> Self {
+        Self { deadline: Instant::now() + limits.wall, is_over: false, parts: 0 }
+    }
+
+    /// Looks at the clock; once it is over it stays so.
+    fn is_over(&mut self) -> bool {
+        self.is_over = self.is_over || Instant::now() >= self.deadline;
+        self.is_over
+    }
+
+    /// The same, before the next part of the script: it looks at the clock every few.
+    fn is_over_at_next(&mut self) -> bool {
+        let looks = self.parts.is_multiple_of(PARTS_PER_LOOK);
+        self.parts += 1;
+        if looks { self.is_over() } else { self.is_over }
+    }
 }
 
 /// The part of a script that can be read.
@@ -122,3 +167,6 @@ impl Rest {
         self.text.replace_range(start..end, &spaces);
     }
 }
+
+#[cfg(test)]
+mod tests;

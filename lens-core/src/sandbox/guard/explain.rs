@@ -167,14 +167,14 @@ fn plain(kind: QueryErrorKind, text: &str) -> QueryError {
 
 fn unknown_name(text: &str, known: &[String]) -> QueryError {
     match text.split('`').nth(1) {
-        Some(name) => unknown(name, known),
+        Some(name) => unknown(name, known.iter().map(String::as_str)),
         None => plain(QueryErrorKind::UnknownName, text),
     }
 }
 
 /// There is nothing called `name`.
-pub(super) fn unknown(name: &str, known: &[String]) -> QueryError {
-    let near = nearest(name, known.iter().map(String::as_str));
+pub(super) fn unknown<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> QueryError {
+    let near = nearest(name, known);
     let elsewhere = ELSEWHERE.iter().find(|(other, _)| *other == name);
     let shown = shortened(name);
     let message = match (&near, elsewhere) {

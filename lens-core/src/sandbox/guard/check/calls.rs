@@ -1,6 +1,8 @@
 //! Calls, checked against what is called: functions of skills, the language's own, methods. Separate because only here is
 //! an argument compared with a parameter.
 
+use std::ops::Range;
+
 use serde_json::Value as Json;
 use starlark_syntax::codemap::Span;
 use starlark_syntax::syntax::ast::{ArgumentP, AstArgument, AstExpr, AstLiteral, ExprP};
@@ -12,25 +14,26 @@ use crate::reading::Unavailable;
 use crate::registry::Entry;
 use crate::sandbox::error::{QueryError, QueryErrorKind};
 use crate::sandbox::guard::builtins::reference::{self, BuiltinParameter, BuiltinReference, Given};
-use crate::signature::{Arguments, FunctionReference, Type};
+use crate::signature::{Arguments, FunctionReference, Parameter};
 
 /// Helpers that take a list and give some of its items.
 const SELECTING: &[&str] = &["filter", "list", "reversed", "sorted", "top", "uniq", "where"];
-/// Helpers that ask a key of the items of a list, and which argument it is; by name it is `key`, `by` or `value`.
-const ASKING: &[(&str, &[usize])] = &[
-    ("where", &[1]),
-    ("pluck", &[1]),
-    ("group_by", &[1]),
-    ("count_by", &[1]),
-    ("sum_by", &[1, 2]),
-    ("top", &[2]),
-    ("mean", &[1]),
-    ("percentile", &[2]),
-    ("summary", &[1]),
-    ("histogram", &[2]),
-    ("sorted", &[]),
-    ("max", &[]),
-    ("min", &[]),
+/// Helpers that ask a key of the items of a list, and which arguments it is; by name it is `key`, `by` or `value`.
+const ASKING: &[(&str, Range<usize>)] = &[
+    ("where", 1..2),
+    ("pluck", 1..2),
+    ("group_by", 1..2),
+    ("count_by", 1..2),
+    ("sum_by", 1..3),
+    ("top", 2..3),
+    ("mean", 1..2),
+    ("percentile", 2..3),
+    ("summary", 1..2),
+    ("histogram", 2..3),
+    ("table", 1..usize::MAX),
+    ("sorted", 0..0),
+    ("max", 0..0),
+    ("min", 0..0),
 ];
 
 impl<'a> Walk<'a, '_> {
@@ -94,65 +97,61 @@ impl<'a> Walk<'a, '_> {
         if could_be_any {
             return;
         }
-        let mut given = Arguments::default();
-        let mut places = Vec::new();
-        for argument in arguments {
-            match &argument.node {
-                ArgumentP::Positional(value) => {
-                    let takes = function.parameters.get(given.positional.len()).map(|parameter| &parameter.takes);
-                    given.positional.push(literal(value).unwrap_or_else(|| takes.map_or(Json::Null, Type::sample)));
-                }
+        let skill = &entry.about().name;
+        let by_place = arguments.iter().filter(|argument| matches!(argument.node, ArgumentP::Positional(_))).count();
+        if by_place > function.parameters.len() {
+            let given = Arguments { positional: vec![Json::Null; by_place], ..Arguments::default() };
+            if let Err(error) = function.bind(skill, given) {
+                self.add(span, error.into());
+            }
+            return;
+        }
+        let sample = |parameter: &Parameter| (parameter.name.clone(), parameter.takes.sample());
+        let mut is_given = vec![false; function.parameters.len()];
+        // Each argument on its own, as if all others were right.
+        for (index, argument) in arguments.iter().enumerate() {
+            if self.is_full() {
+                return;
+            }
+            let (takes, name, value) = match &argument.node {
+                // The parser has seen to it that they are the first.
+                ArgumentP::Positional(value) => (Some(index), function.parameters[index].name.as_str(), value),
                 ArgumentP::Named(name, value) => {
-                    let takes = function.parameters.iter().find(|parameter| parameter.name == name.node);
-                    let value =
-                        literal(value).unwrap_or_else(|| takes.map_or(Json::Null, |takes| takes.takes.sample()));
-                    given.named.push((name.node.clone(), value));
-                    places.push((name.node.as_str(), argument.span));
+                    let takes = function.parameters.iter().position(|parameter| parameter.name == name.node);
+                    (takes, name.node.as_str(), value)
                 }
-                ArgumentP::Args(_) | ArgumentP::KwArgs(_) => {}
+                ArgumentP::Args(_) | ArgumentP::KwArgs(_) => continue,
+            };
+            let value = literal(value).or_else(|| Some(function.parameters[takes?].takes.sample()));
+            let is_second = takes.is_some_and(|takes| std::mem::replace(&mut is_given[takes], true));
+            let others = function.parameters.iter().enumerate();
+            let others = others.filter(|(other, parameter)| match takes {
+                Some(takes) if takes == *other => is_second,
+                _ => parameter.is_required(),
+            });
+            let mut named = vec![(name.to_owned(), value.unwrap_or_default())];
+            named.extend(others.map(|(_, parameter)| sample(parameter)));
+            if let Err(error) = function.bind(skill, Arguments::named(named)) {
+                self.add(argument.span, error.into());
             }
         }
-        // One error at a time: a wrong argument is noted at its place and left out.
-        while let Err(error) = function.bind(&entry.about().name, given.clone()) {
-            let wrong = match &error {
-                CallError::Argument { name, .. } => given.named.iter().position(|(given, _)| given == name),
-                _ => None,
-            };
-            match wrong {
-                Some(index) => {
-                    let (name, _) = given.named.remove(index);
-                    let place = places.iter().find(|(known, _)| *known == name).map_or(span, |(_, place)| *place);
-                    self.add(place, error.into());
-                    // What it stands for is given all the same.
-                    let meant = function.parameters.iter().find(|parameter| parameter.name == name);
-                    if let Some(parameter) = meant {
-                        given.named.retain(|(other, _)| *other != name);
-                        given.named.push((name, parameter.takes.sample()));
-                    }
-                }
-                None => {
-                    self.add(span, error.into());
-                    break;
-                }
-            }
+        let given = function.parameters.iter().zip(is_given).filter(|(_, is_given)| *is_given);
+        let named = given.map(|(parameter, _)| sample(parameter)).collect();
+        if let Err(error) = function.bind(skill, Arguments::named(named)) {
+            self.add(span, error.into());
         }
     }
 
     fn builtin(&mut self, span: Span, name: &'a str, arguments: &'a [AstArgument]) -> Known<'a> {
         let first = arguments.first().map(|argument| self.expression(argument.node.expr()));
         let items = first.unwrap_or(Known::Nothing).item();
-        let keys = ASKING.iter().find(|(helper, _)| *helper == name).map(|(_, places)| *places);
+        let keys = ASKING.iter().find(|(helper, _)| *helper == name).map(|(_, places)| places);
         for (index, argument) in arguments.iter().enumerate().skip(1) {
             let is_key = match &argument.node {
                 ArgumentP::Named(name, _) => keys.is_some() && matches!(name.node.as_str(), "key" | "by" | "value"),
                 _ => keys.is_some_and(|places| places.contains(&index)),
             };
             self.argument(argument.node.expr(), is_key, items);
-        }
-        if name == "table" {
-            for argument in arguments.iter().skip(1) {
-                self.argument(argument.node.expr(), true, items);
-            }
         }
         if let Some(function) = reference::all().iter().find(|function| function.name == name) {
             self.fits(span, function, arguments);
@@ -206,6 +205,9 @@ impl<'a> Walk<'a, '_> {
                 by_name.map(|parameter| parameter.name.as_str())
             };
             for (name, place) in &named {
+                if self.is_full() {
+                    return;
+                }
                 if !names().any(|known| known == *name) {
                     let near = nearest(name, names());
                     let message = match &near {

@@ -1,7 +1,7 @@
 //! Goes through a script as the interpreter would resolve its names: module, functions, comprehensions. Separate from the
 //! checks of calls because it alone knows the scopes.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use starlark_syntax::codemap::Span;
 use starlark_syntax::syntax::AstModule;
@@ -11,8 +11,8 @@ use starlark_syntax::syntax::ast::{
 };
 use starlark_syntax::syntax::module::AstModuleFields as _;
 
-use super::Rest;
 use super::known::Known;
+use super::{Rest, Time};
 use crate::registry::Registry;
 use crate::sandbox::error::QueryError;
 use crate::sandbox::guard::fstring::{Part, Plain};
@@ -21,16 +21,24 @@ use crate::sandbox::guard::{builtins, explain, is_builtin, lists, methods, names
 use crate::sandbox::limits::MAX_FINDINGS;
 use crate::signature::Field;
 
-/// Adds what is wrong with a script that can be read.
-pub(super) fn walk(rest: &Rest, plain: &Plain, module: &AstModule, registry: &Registry, found: &mut Vec<QueryError>) {
-    let mut walk = Walk { rest, plain, registry, found, scopes: Vec::new(), shift: 0 };
+/// Adds what is wrong with a script that can be read, until there are [`MAX_FINDINGS`] or the time is over.
+pub(super) fn walk(
+    rest: &Rest,
+    plain: &Plain,
+    module: &AstModule,
+    registry: &Registry,
+    time: &mut Time,
+    found: &mut Vec<QueryError>,
+) {
+    let mut walk = Walk { rest, plain, registry, time, found, scopes: Vec::new(), shift: 0 };
     walk.body(module.statement(), &[]);
 }
 
-/// The names of one scope: how often each is bound, and what is known of it.
+/// The names of one scope: how often each is bound, and what is known of it. They have an order, so that of two names that
+/// are equally near it is always the same one that is proposed.
 #[derive(Default)]
 struct Scope<'a> {
-    names: HashMap<&'a str, (usize, Known<'a>)>,
+    names: BTreeMap<&'a str, (usize, Known<'a>)>,
 }
 
 impl<'a> Scope<'a> {
@@ -43,6 +51,7 @@ pub(super) struct Walk<'a, 'f> {
     rest: &'a Rest,
     plain: &'a Plain,
     pub(super) registry: &'a Registry,
+    time: &'f mut Time,
     found: &'f mut Vec<QueryError>,
     scopes: Vec<Scope<'a>>,
     /// Within an f-string, what must be added to a span to have the place in the script.
@@ -52,11 +61,21 @@ pub(super) struct Walk<'a, 'f> {
 impl<'a> Walk<'a, '_> {
     /// Notes `error`, at `span`.
     pub(super) fn add(&mut self, span: Span, error: QueryError) {
-        if self.found.len() < MAX_FINDINGS {
+        if !self.is_full() {
             let place = |at: u32| (at as usize).saturating_add_signed(self.shift);
             let (start, end) = (place(span.begin().get()), place(span.end().get()));
             self.found.push(Place::new(&self.rest.text, start, end).locate(error));
         }
+    }
+
+    /// Whether there is no room for another finding: then nobody needs to look for one.
+    pub(super) fn is_full(&self) -> bool {
+        self.found.len() >= MAX_FINDINGS
+    }
+
+    /// Whether the next part of the script is looked at.
+    fn goes_on(&mut self) -> bool {
+        !self.is_full() && !self.time.is_over_at_next()
     }
 
     /// Whether the script gives `name` a meaning of its own, or could.
@@ -81,6 +100,9 @@ impl<'a> Walk<'a, '_> {
     }
 
     fn statement(&mut self, statement: &'a AstStmt, functions: &mut Vec<&'a DefP<AstNoPayload>>) {
+        if !self.goes_on() {
+            return;
+        }
         match &statement.node {
             StmtP::Def(function) => {
                 self.defaults(&function.params);
@@ -145,8 +167,12 @@ impl<'a> Walk<'a, '_> {
         let _: Known<'_> = self.expression(expression);
     }
 
-    /// Looks at an expression; what is known of its value.
+    /// Looks at an expression; what is known of its value. Each may be looked at once only: it looks at those within it, and
+    /// twice at each level would be too often.
     pub(super) fn expression(&mut self, expression: &'a AstExpr) -> Known<'a> {
+        if !self.goes_on() {
+            return Known::Nothing;
+        }
         match &expression.node {
             ExprP::Identifier(name) => self.name(&name.node.ident, expression.span),
             ExprP::Literal(AstLiteral::String(_)) => Known::Text,
@@ -262,19 +288,17 @@ impl<'a> Walk<'a, '_> {
         if let Some((_, known)) = self.scopes.iter().rev().find_map(|scope| scope.names.get(name)) {
             return *known;
         }
-        if self.rest.unread.contains(name) || is_builtin(name) || builtins::names().any(|known| known == name) {
+        let is_given = name == "capture" || is_builtin(name) || builtins::names().any(|known| known == name);
+        if is_given || self.rest.unread.contains(name) {
             return Known::Nothing;
         }
         if let Ok(entry) = self.registry.get(name) {
             return Known::Skill(entry);
         }
-        if name != "capture" {
-            let own = self.scopes.iter().flat_map(|scope| scope.names.keys().copied());
-            let known = builtins::names().map(str::to_owned).chain(self.registry.names().map(str::to_owned));
-            let known: Vec<String> = known.chain(["capture".to_owned()]).chain(own.map(str::to_owned)).collect();
-            let error = explain::unknown(name, &known);
-            self.add(span, error);
-        }
+        let own = self.scopes.iter().flat_map(|scope| scope.names.keys().copied());
+        let known = builtins::names().map(|name| -> &'a str { name });
+        let error = explain::unknown(name, known.chain(self.registry.names()).chain(["capture"]).chain(own));
+        self.add(span, error);
         Known::Nothing
     }
 
