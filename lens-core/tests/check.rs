@@ -97,6 +97,41 @@ fn each_wrong_argument_is_found_and_no_more_than_there_is_room_for() {
 }
 
 #[test]
+fn a_key_can_be_what_it_can_be_when_the_script_runs() {
+    let field = "a text cannot be called".to_owned();
+    for (source, column) in [
+        ("sorted(tasks.list(), key=\"busy_ms\")", 26),
+        ("max(tasks.list(), key=\"busy_ms\")", 23),
+        ("min(tasks.list(), key=f\"{1}\")", 23),
+        ("map(\"busy_ms\", tasks.list())", 5),
+        ("filter(\"busy_ms\", tasks.list())", 8),
+    ] {
+        assert_eq!(said(source), [(1, column, field.clone())], "{source}");
+        let run = Sandbox::new(Limits::default()).run(source, service::capture()).unwrap_err();
+        assert_eq!((run.kind, run.message), (QueryErrorKind::Runtime, field.clone()), "{source}");
+    }
+    let source = "table(tasks.list(), lambda t: t.id)";
+    let run = Sandbox::new(Limits::default()).run(source, service::capture()).unwrap_err();
+    assert_eq!(run.message, "`table` takes names of fields, not a function");
+    assert_eq!(said(source), [(1, 21, run.message)]);
+    for source in [
+        "sorted(tasks.list(), key=lambda t: t.busy_ms)",
+        "sorted([1], key=None)",
+        "key = \"a\"\nmax([1], key=lambda t: key)",
+        "filter(None, tasks.list())",
+        "map(str, tasks.list())",
+        "top(tasks.list(), 3, by=\"busy_ms\")",
+        "top(tasks.list(), 3, \"busy_ms\")",
+        "sum_by(tasks.list(), \"state\", lambda t: t.busy_ms)",
+        "table(tasks.list(), \"id\", \"busy_ms\")",
+        "max(tasks.list(limit=1), tasks.list(limit=2), key=lambda both: both.index(both[0]))",
+    ] {
+        assert_eq!(check(source), [], "{source}");
+        Sandbox::new(Limits::default()).run(source, service::capture()).unwrap();
+    }
+}
+
+#[test]
 fn a_helper_is_looked_at_once() {
     let names: Vec<String> = (0..15).map(|index| format!("unknown_{index}")).collect();
     let source = format!("table([], table([], {}), {})", names[..10].join(", "), names[10..].join(", "));
@@ -112,6 +147,8 @@ fn fields_are_known_through_assignments_loops_and_helpers() {
         "[t for t in tasks.list() if t.nmae]",
         "where(tasks.list(), lambda t: t.nmae)",
         "max(tasks.list(), key=lambda t: t.nmae)",
+        "map(lambda t: t.nmae, tasks.list())",
+        "filter(lambda t: t.id, tasks.list())[0].nmae",
         "table(tasks.list(), \"id\", \"nmae\")",
         "sorted(tasks.list(), key=lambda t: t.id)[0].nmae",
         "f\"{tasks.list()[0].nmae}\"",

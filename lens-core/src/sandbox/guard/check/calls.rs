@@ -18,23 +18,37 @@ use crate::signature::{Arguments, FunctionReference, Parameter};
 
 /// Helpers that take a list and give some of its items.
 const SELECTING: &[&str] = &["filter", "list", "reversed", "sorted", "top", "uniq", "where"];
-/// Helpers that ask a key of the items of a list, and which arguments it is; by name it is `key`, `by` or `value`.
-const ASKING: &[(&str, Range<usize>)] = &[
-    ("where", 1..2),
-    ("pluck", 1..2),
-    ("group_by", 1..2),
-    ("count_by", 1..2),
-    ("sum_by", 1..3),
-    ("top", 2..3),
-    ("mean", 1..2),
-    ("percentile", 2..3),
-    ("summary", 1..2),
-    ("histogram", 2..3),
-    ("table", 1..usize::MAX),
-    ("sorted", 0..0),
-    ("max", 0..0),
-    ("min", 0..0),
+/// Helpers that ask something of the items of a list, what they take for that, and as which arguments; by name it is `key`,
+/// `by` or `value`.
+const ASKING: &[(&str, Key, Range<usize>)] = &[
+    ("where", Key::Any, 1..2),
+    ("pluck", Key::Any, 1..2),
+    ("group_by", Key::Any, 1..2),
+    ("count_by", Key::Any, 1..2),
+    ("sum_by", Key::Any, 1..3),
+    ("top", Key::Any, 2..3),
+    ("mean", Key::Any, 1..2),
+    ("percentile", Key::Any, 2..3),
+    ("summary", Key::Any, 1..2),
+    ("histogram", Key::Any, 2..3),
+    ("table", Key::Field, 1..usize::MAX),
+    ("sorted", Key::Function, 0..0),
+    ("max", Key::Function, 0..0),
+    ("min", Key::Function, 0..0),
+    ("filter", Key::Function, 0..1),
+    ("map", Key::Function, 0..1),
 ];
+
+/// What a helper takes to ask something of an item.
+#[derive(Clone, Copy)]
+enum Key {
+    /// A field's name or a function.
+    Any,
+    /// A field's name.
+    Field,
+    /// A function.
+    Function,
+}
 
 impl<'a> Walk<'a, '_> {
     pub(super) fn call(&mut self, span: Span, callee: &'a AstExpr, arguments: &'a [AstArgument]) -> Known<'a> {
@@ -143,37 +157,59 @@ impl<'a> Walk<'a, '_> {
     }
 
     fn builtin(&mut self, span: Span, name: &'a str, arguments: &'a [AstArgument]) -> Known<'a> {
-        let first = arguments.first().map(|argument| self.expression(argument.node.expr()));
-        let items = first.unwrap_or(Known::Nothing).item();
-        let keys = ASKING.iter().find(|(helper, _)| *helper == name).map(|(_, places)| places);
-        for (index, argument) in arguments.iter().enumerate().skip(1) {
-            let is_key = match &argument.node {
-                ArgumentP::Named(name, _) => keys.is_some() && matches!(name.node.as_str(), "key" | "by" | "value"),
-                _ => keys.is_some_and(|places| places.contains(&index)),
+        let asks = ASKING.iter().find(|(helper, ..)| *helper == name);
+        let list_at = usize::from(matches!(name, "filter" | "map"));
+        let list = match arguments.get(list_at).map(|argument| &argument.node) {
+            Some(ArgumentP::Positional(list)) => self.expression(list),
+            _ => Known::Nothing,
+        };
+        // Of several arguments, these two compare the arguments themselves.
+        let has_items = !matches!(name, "max" | "min")
+            || arguments.get(1).is_none_or(|second| matches!(second.node, ArgumentP::Named(..)));
+        let items = if has_items { list.item() } else { Known::Nothing };
+        for (index, argument) in arguments.iter().enumerate() {
+            let (value, is_key) = match &argument.node {
+                ArgumentP::Positional(_) if index == list_at => continue,
+                ArgumentP::Positional(value) => (value, asks.is_some_and(|(_, _, places)| places.contains(&index))),
+                ArgumentP::Named(name, value) => (value, matches!(name.node.as_str(), "key" | "by" | "value")),
+                ArgumentP::Args(value) | ArgumentP::KwArgs(value) => (value, false),
             };
-            self.argument(argument.node.expr(), is_key, items);
+            match asks.filter(|_| is_key) {
+                Some((_, key, _)) => self.key(*key, value, items),
+                None => self.look(value),
+            }
         }
         if let Some(function) = reference::all().iter().find(|function| function.name == name) {
             self.fits(span, function, arguments);
         }
         match name {
-            // Of two positional arguments, `filter` loops over the second.
-            "filter" => Known::List,
             "series" => Known::History,
             "str" | "repr" | "human_bytes" | "human_ms" => Known::Text,
-            _ if SELECTING.contains(&name) => first.unwrap_or(Known::Nothing).item().list(),
+            _ if SELECTING.contains(&name) => list.item().list(),
             _ => Known::Nothing,
         }
     }
 
-    /// An argument, which may be a key that is asked of `items`.
-    fn argument(&mut self, argument: &'a AstExpr, is_key: bool, items: Known<'a>) {
-        match (&argument.node, items) {
-            (ExprP::Literal(AstLiteral::String(name)), Known::Row(fields)) if is_key => {
+    /// An argument that is asked of `items`. What it cannot be is said in the words of the run.
+    fn key(&mut self, takes: Key, argument: &'a AstExpr, items: Known<'a>) {
+        match (&argument.node, takes, items) {
+            (ExprP::Literal(AstLiteral::String(name)), Key::Any | Key::Field, Known::Row(fields)) => {
                 self.field(fields, &name.node, argument.span);
             }
-            (ExprP::Lambda(lambda), _) if is_key => self.lambda(&lambda.params, &lambda.body, items),
-            _ => self.look(argument),
+            (ExprP::Lambda(lambda), ..) => {
+                self.lambda(&lambda.params, &lambda.body, items);
+                if let Key::Field = takes {
+                    let error =
+                        QueryError::new(QueryErrorKind::Argument, "`table` takes names of fields, not a function");
+                    self.add(argument.span, error.help("write `table(xs, \"id\", \"busy_ms\")`"));
+                }
+            }
+            _ => {
+                if let (Key::Function, Known::Text) = (takes, self.expression(argument)) {
+                    let error = QueryError::new(QueryErrorKind::Runtime, "a text cannot be called");
+                    self.add(argument.span, error.help("write a function, as in `lambda t: t.busy_ms`"));
+                }
+            }
         }
     }
 

@@ -29,6 +29,7 @@ fn each_part_is_looked_at_once() {
         ("where(0, lambda x: {})", 3),
         ("max(0, 0, key=lambda x: {})", 4),
         ("map({}, 0)", 3),
+        ("filter(lambda x: {}, 0)", 3),
         ("top({}, 0, by=0)", 4),
         ("f\"{{}}\"", 1),
     ] {
