@@ -145,6 +145,12 @@ const FRUGAL: &[(&str, &str)] = &[
 
 /// A script, what is wrong with it, and what to do.
 const ERRORS: &[(&str, &str, Option<&str>)] = &[
+    ("bussy = 1\nbusy", "there is no `busy`; did you mean `bussy`?", None),
+    (
+        "def f():\n    return nope\n1",
+        "there is no `nope`",
+        Some("GET /debug/lens/skills lists what there is; a text needs quotes"),
+    ),
     ("None = 1", "`None` always means the same", Some("use another name")),
     ("def f(True): return 1", "`True` always means the same", Some("use another name")),
     (
@@ -206,8 +212,8 @@ const ERRORS: &[(&str, &str, Option<&str>)] = &[
     ),
     (
         "max(tasks.list(), key=\"busy_ms\")",
-        "this `key` is a function, not a text",
-        Some("write `key=lambda x: x.busy_ms`; `top(xs, by=\"busy_ms\")` takes a field's name"),
+        "a text cannot be called",
+        Some("write a function, as in `lambda t: t.busy_ms`"),
     ),
     ("sum(x for x in [1])", "there are no generator expressions", Some("make a list: `sum([x.n for x in xs])`")),
     ("len({1, 2})", "there is no `{}` for sets", Some("write `set([1, 2])`, or `set([x for x in xs])`")),

@@ -65,6 +65,7 @@ use fstring::Plain;
 use meter::Meter;
 #[cfg(target_os = "linux")]
 pub(super) use meter::{cancelled, late};
+use place::Place;
 use rewrite::Rewritten;
 
 /// The error for a script that is longer than it may be.
@@ -147,6 +148,13 @@ fn run(prepared: &Prepared, module: &Module, meter: &Meter) -> Result<Outcome, Q
     let Prepared { source, script, module: ast } = prepared;
     namespace::install(module, &meter.capture);
     let known = || known_names(&meter.capture);
+    // The interpreter looks for a similar name wherever one is unknown, in all of the script before its first step.
+    let is_known = |name: &str| builtins::names().any(|own| own == name) || is_of_capture(name, &meter.capture);
+    if let Some((name, (start, end))) = script.free.iter().find(|(name, _)| !is_known(name)) {
+        let known = known();
+        let known = known.iter().chain(&script.bound).map(String::as_str);
+        return Err(Place::new(source, *start, *end).locate(explain::unknown(name, known)));
+    }
     let mut evaluator = Evaluator::new(module);
     evaluator.disable_gc();
     evaluator.extra = Some(meter);
@@ -168,6 +176,11 @@ fn run(prepared: &Prepared, module: &Module, meter: &Meter) -> Result<Outcome, Q
         cost: meter.cost(Some(module.heap())),
         touched: meter.take_asked(),
     })
+}
+
+/// Whether `name` stands for a part of the capture.
+fn is_of_capture(name: &str, capture: &Capture) -> bool {
+    name == "capture" || capture.registry().names().any(|skill| skill == name)
 }
 
 /// The names that a script over `capture` can use.

@@ -94,6 +94,9 @@ pub(super) fn call<'v>(
     Ok(given)
 }
 
+/// What to do where a field's name stands in the place of a function.
+pub(super) const NO_FUNCTION: &str = "write a function, as in `lambda t: t.busy_ms`";
+
 /// Refuses to call anything but a function: for an error in it, the interpreter shows what was called in full, however
 /// deep it is.
 pub(super) fn callable(function: Value<'_>) -> Checked<()> {
@@ -101,7 +104,8 @@ pub(super) fn callable(function: Value<'_>) -> Checked<()> {
         return Ok(());
     }
     form::known(function)?;
-    Err(Fault::runtime(format!("{} cannot be called", form::kind(function))).into())
+    let fault = Fault::runtime(format!("{} cannot be called", form::kind(function)));
+    Err(if function.unpack_str().is_some() { fault.help(NO_FUNCTION) } else { fault }.into())
 }
 
 fn dict<'v>(

@@ -25,6 +25,7 @@ mod names;
 mod statement;
 
 use std::cmp::Reverse;
+use std::collections::HashSet;
 
 use starlark_syntax::codemap::Span;
 use starlark_syntax::syntax::AstModule;
@@ -48,6 +49,10 @@ pub(super) struct Rewritten {
     pub(super) text: String,
     /// The statement that gives the script's value.
     pub(super) last: Option<(usize, usize)>,
+    /// The names that it gives no meaning, with the place where each comes first.
+    pub(super) free: Vec<(String, (usize, usize))>,
+    /// The names that it gives one.
+    pub(super) bound: Vec<String>,
     places: Vec<Origin>,
 }
 
@@ -88,6 +93,8 @@ pub(super) fn rewrite(
         names: &names,
         nesting: limits.nesting,
         text: String::with_capacity(source.len() * 4),
+        free: Vec::new(),
+        seen: HashSet::new(),
         places: Vec::new(),
         shift: 0,
         depth: 0,
@@ -95,7 +102,7 @@ pub(super) fn rewrite(
     };
     writer.script(module.statement())?;
     let last = writer.places.last().map(|place| (place.start, place.end));
-    Ok(Rewritten { text: writer.text, last, places: writer.places })
+    Ok(Rewritten { text: writer.text, last, free: writer.free, bound: names.bound(), places: writer.places })
 }
 
 struct Writer<'a> {
@@ -104,6 +111,9 @@ struct Writer<'a> {
     names: &'a Names,
     nesting: usize,
     text: String,
+    free: Vec<(String, (usize, usize))>,
+    /// The names of `free`.
+    seen: HashSet<String>,
     places: Vec<Origin>,
     /// What must be added to a span to have the place in the script: within an f-string, the tree is of a part of it.
     shift: isize,

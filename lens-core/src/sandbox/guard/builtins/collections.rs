@@ -13,7 +13,6 @@ use starlark::values::structs::AllocStruct;
 use starlark::values::tuple::{AllocTuple, TupleRef, UnpackTuple};
 
 use super::sort::sort;
-use crate::error::shortened;
 use crate::sandbox::guard::fault::{Checked, Fault};
 use crate::sandbox::guard::form::{self, ENTRY_BYTES, Form, known};
 use crate::sandbox::guard::lists::{int, items_of};
@@ -41,7 +40,7 @@ fn keyed<'v>(
         None => keyed.extend(items.iter().map(|item| (*item, *item))),
         Some(key) => {
             if !items.is_empty() {
-                key_function(key)?;
+                callable(key)?;
             }
             for item in items {
                 keyed.push((*item, ask(key, *item, eval)?));
@@ -49,18 +48,6 @@ fn keyed<'v>(
         }
     }
     Ok(keyed)
-}
-
-/// Refuses a key that is no function.
-fn key_function(key: Value<'_>) -> Checked<()> {
-    match key.unpack_str() {
-        Some(name) => {
-            let name = shortened(name);
-            let help = format!("write `key=lambda x: x.{name}`; `top(xs, by=\"{name}\")` takes a field's name");
-            Err(Fault::argument("this `key` is a function, not a text").help(help).into())
-        }
-        None => callable(key),
-    }
 }
 
 fn extreme<'v>(

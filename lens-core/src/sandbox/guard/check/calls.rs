@@ -14,6 +14,7 @@ use crate::reading::Unavailable;
 use crate::registry::Entry;
 use crate::sandbox::error::{QueryError, QueryErrorKind};
 use crate::sandbox::guard::builtins::reference::{self, BuiltinParameter, BuiltinReference, Given};
+use crate::sandbox::guard::methods::NO_FUNCTION;
 use crate::signature::{Arguments, FunctionReference, Parameter};
 
 /// Helpers that take a list and give some of its items.
@@ -207,7 +208,7 @@ impl<'a> Walk<'a, '_> {
             _ => {
                 if let (Key::Function, Known::Text) = (takes, self.expression(argument)) {
                     let error = QueryError::new(QueryErrorKind::Runtime, "a text cannot be called");
-                    self.add(argument.span, error.help("write a function, as in `lambda t: t.busy_ms`"));
+                    self.add(argument.span, error.help(NO_FUNCTION));
                 }
             }
         }

@@ -101,6 +101,10 @@ impl Writer<'_> {
                 Some(fstring) => self.fstring(fstring),
                 None => {
                     self.put(&name.node.ident);
+                    if self.names.is_free(&name.node.ident) && self.seen.insert(name.node.ident.clone()) {
+                        let place = self.range(expression.span);
+                        self.free.push((name.node.ident.clone(), place));
+                    }
                     Ok(())
                 }
             },

@@ -1,7 +1,7 @@
 //! The names that a script gives a meaning of its own. Separate because a call of a name that no script changes needs no
 //! check: it is the guard's own function, or one that the script defines.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use starlark_syntax::syntax::AstModule;
 use starlark_syntax::syntax::ast::{
@@ -36,6 +36,11 @@ impl Names {
         names.others.extend(names.inner.drain().filter(|name| !names.top.contains_key(name)));
         names.functions.retain(|name| !names.others.contains(name));
         names
+    }
+
+    /// The names that the script binds.
+    pub(super) fn bound(&self) -> Vec<String> {
+        self.functions.iter().chain(&self.others).cloned().collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// Whether the script binds `name` nowhere.
