@@ -380,3 +380,27 @@ fn integers_are_exact_whatever_their_size() {
         assert_eq!((shown, given.len()), (None, expected.len()));
     }
 }
+
+/// An answer's bytes are counted as they are written, escapes and long numbers included.
+#[test]
+fn answers_are_as_long_as_they_may_be() {
+    let values = [
+        "[1] * n",
+        "[-2147483648] * n",
+        "[9007199254740993] * n",
+        "[1.7976931348623157e308] * n",
+        "[None, False] * (n // 2)",
+        "[\"\\x01\\x7f\\\"\\u202e\"] * n",
+        "[{\"\\x01\": 1}] * n",
+        "[[]] * n",
+        "tasks.list(limit=n)",
+    ];
+    for value in values {
+        let mut limits = Limits::default();
+        limits.output_bytes = 100_000;
+        let answer = |n: usize| ask_within(limits.clone(), &format!("n = {n}\n{value}"));
+        let longest = (1..).map_while(|turns| answer(turns * 400).ok()).last().unwrap();
+        let bytes = longest.to_string().len();
+        assert!((30_000..=100_000).contains(&bytes), "{value}: {bytes}");
+    }
+}

@@ -11,7 +11,7 @@ use super::fault::{Checked, Fault};
 use super::form::{self, Form, known};
 use super::meter::Meter;
 use super::value::{RAW_VALUE, Unavailable};
-use crate::error::shortened;
+use crate::error::{shortened, steers_terminal};
 
 /// The script's answer.
 pub(super) fn answer<'v>(value: Value<'v>, meter: &Meter, heap: &'v Heap) -> Checked<Json> {
@@ -60,6 +60,14 @@ const VALUE_BYTES: usize = 32;
 const FIELDS_BYTES: usize = 700;
 const FIELDS: usize = 6;
 
+/// The bytes of the longest number that is not a 64-bit integer: those of a float have 17 digits and an exponent.
+const WIDE_DIGITS: usize = 24;
+
+/// How many bytes an integer has as JSON.
+fn digits(number: i64) -> usize {
+    number.unsigned_abs().checked_ilog10().map_or(1, |digits| digits as usize + 1) + usize::from(number < 0)
+}
+
 struct Encoder<'a, 'v> {
     meter: &'a Meter,
     heap: &'v Heap,
@@ -77,6 +85,11 @@ impl<'a, 'v> Encoder<'a, 'v> {
     fn take(&mut self, bytes: usize) -> Checked<()> {
         self.meter.tick(self.heap)?;
         self.meter.take(self.heap, VALUE_BYTES + bytes)?;
+        self.write_bytes(bytes)
+    }
+
+    /// Takes room for bytes that no memory of the value's own stands for.
+    fn write_bytes(&mut self, bytes: usize) -> Checked<()> {
         let (name, limit) = self.limit;
         self.room = self.room.checked_sub(bytes).ok_or_else(|| {
             Fault::limit(
@@ -87,12 +100,31 @@ impl<'a, 'v> Encoder<'a, 'v> {
         Ok(())
     }
 
+    /// Takes room for a text, with the escapes that JSON has for some letters.
+    fn text(&mut self, text: &str) -> Checked<()> {
+        const ESCAPE: usize = "\\u0000".len();
+        let is_plain = |byte: u8| byte >= b' ' && byte < 0x7f && !matches!(byte, b'"' | b'\\');
+        let quotes = "\"\":".len();
+        self.take(text.len() + quotes)?;
+        if text.bytes().all(is_plain) {
+            return Ok(());
+        }
+        let more = |letter: char| match letter {
+            '"' | '\\' => 1,
+            _ if steers_terminal(letter) => ESCAPE - letter.len_utf8(),
+            _ => 0,
+        };
+        self.write_bytes(text.chars().map(more).sum())
+    }
+
     /// Takes the memory of an object.
     fn object(&self, fields: usize) -> Checked<()> {
         self.meter.take(self.heap, (fields / FIELDS + 1) * FIELDS_BYTES)
     }
 
-    fn nested(&self, depth: usize) -> Checked<usize> {
+    /// Takes room for the brackets of a value with parts.
+    fn nested(&mut self, depth: usize) -> Checked<usize> {
+        self.write_bytes(2)?;
         let limit = self.meter.limits.nesting;
         if depth < limit {
             return Ok(depth + 1);
@@ -105,7 +137,7 @@ impl<'a, 'v> Encoder<'a, 'v> {
     }
 
     fn value(&mut self, value: Value<'v>, depth: usize) -> Checked<Json> {
-        self.take(4)?;
+        self.take(1)?;
         let form = Form::of(value);
         Ok(match form {
             Form::Text(text) => Json::String(self.owned(text)?),
@@ -146,14 +178,26 @@ impl<'a, 'v> Encoder<'a, 'v> {
     /// A value without parts that is no text.
     fn leaf(&mut self, value: Value<'v>, form: &Form<'v>) -> Checked<Json> {
         match form {
-            Form::None => Ok(Json::Null),
-            Form::Bool(truth) => Ok((*truth).into()),
+            Form::None => {
+                self.write_bytes(4)?;
+                Ok(Json::Null)
+            }
+            Form::Bool(truth) => {
+                self.write_bytes(5)?;
+                Ok((*truth).into())
+            }
             Form::Int => match value.unpack_i32() {
-                Some(number) => Ok(number.into()),
-                None => wide_int(value),
+                Some(number) => {
+                    self.write_bytes(digits(number.into()))?;
+                    Ok(number.into())
+                }
+                None => {
+                    self.write_bytes(WIDE_DIGITS)?;
+                    wide_int(value)
+                }
             },
             Form::Float(number) => {
-                self.take(16)?;
+                self.write_bytes(WIDE_DIGITS)?;
                 // JSON has no other word for what is no finite number.
                 Ok(serde_json::Number::from_f64(*number).map_or(Json::Null, Json::Number))
             }
@@ -194,7 +238,7 @@ impl<'a, 'v> Encoder<'a, 'v> {
     }
 
     fn owned(&mut self, text: &str) -> Checked<String> {
-        self.take(text.len() + 2)?;
+        self.text(text)?;
         Ok(text.to_owned())
     }
 
@@ -206,13 +250,18 @@ impl<'a, 'v> Encoder<'a, 'v> {
 
     fn measure(&mut self, json: &Json) -> Checked<()> {
         match json {
-            Json::Null | Json::Bool(_) | Json::Number(_) => self.take(8),
-            Json::String(text) => self.take(text.len() + 2),
-            Json::Array(items) => items.iter().try_for_each(|item| self.measure(item)),
+            Json::Null | Json::Bool(_) => self.take(6),
+            Json::Number(number) => self.take(number.as_i64().map_or(WIDE_DIGITS, digits) + 1),
+            Json::String(text) => self.text(text),
+            Json::Array(items) => {
+                self.write_bytes(3)?;
+                items.iter().try_for_each(|item| self.measure(item))
+            }
             Json::Object(fields) => {
+                self.write_bytes(3)?;
                 self.object(fields.len())?;
                 fields.iter().try_for_each(|(name, value)| {
-                    self.take(name.len() + 4)?;
+                    self.text(name)?;
                     self.measure(value)
                 })
             }
