@@ -103,7 +103,7 @@ impl<'a, 'v> Encoder<'a, 'v> {
     /// Takes room for a text, with the escapes that JSON has for some letters.
     fn text(&mut self, text: &str) -> Checked<()> {
         const ESCAPE: usize = "\\u0000".len();
-        let is_plain = |byte: u8| byte >= b' ' && byte < 0x7f && !matches!(byte, b'"' | b'\\');
+        let is_plain = |byte: u8| (b' '..0x7f).contains(&byte) && !matches!(byte, b'"' | b'\\');
         let quotes = "\"\":".len();
         self.take(text.len() + quotes)?;
         if text.bytes().all(is_plain) {
