@@ -29,9 +29,13 @@ fn main() -> ExitCode {
         return service();
     }
     let plan = match Plan::parse(std::env::args().skip(1)) {
-        Ok(plan) => plan,
+        Ok(Some(plan)) => plan,
+        Ok(None) => {
+            say(&format!("{}\n\n{}.", plan::USAGE, plan::known()));
+            return ExitCode::SUCCESS;
+        }
         Err(error) => {
-            say(&format!("zoo: {error}"));
+            say(&format!("zoo: {error}\n`zoo --help` says what there is."));
             return ExitCode::from(2);
         }
     };

@@ -10,6 +10,22 @@ pub(crate) struct Plan {
     pub(crate) healthy: Vec<Healthy>,
 }
 
+/// What `--help` prints, before the names of all faults.
+pub(crate) const USAGE: &str = "\
+Starts each fault in a fresh service under load, asks lens, and compares its answer with the truth.
+
+Usage: zoo [--rounds N] [--healthy-seconds N] [NAME…]
+
+A NAME is a fault, two of them as in task_leak+busy_loop, a healthy service, or one of the groups faults, combinations and
+healthy. Without a name it is all of them: 3 rounds take an hour and a half, most of it for the healthy services.
+
+Options:
+  --rounds N           How often each is run; the worst round counts [default: 3]
+  --healthy-seconds N  How long each healthy service is watched [default: 300]
+  -h, --help           Print this
+
+It ends with 0 if the bar is met, 1 below it, 2 for wrong arguments.";
+
 /// One fault, or several at once.
 pub(crate) struct Case(pub(crate) Vec<&'static Fault>);
 
@@ -39,7 +55,8 @@ const COMBINATIONS: &[&str] =
     &["blocking_call+fd_leak", "task_leak+busy_loop", "heap_leak+cpu_hog", "deadlock+timer_storm"];
 
 impl Plan {
-    pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
+    /// What the arguments ask for; `None` if that is the usage.
+    pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
         let mut plan = Self { rounds: 3, healthy_seconds: 300, faults: Vec::new(), healthy: Vec::new() };
         let mut is_all = true;
         while let Some(argument) = arguments.next() {
@@ -50,6 +67,8 @@ impl Plan {
             match argument.as_str() {
                 "--rounds" => plan.rounds = number()?,
                 "--healthy-seconds" => plan.healthy_seconds = number()?.into(),
+                "--help" | "-h" => return Ok(None),
+                option if option.starts_with('-') => return Err(format!("there is no option `{option}`")),
                 name => {
                     is_all = false;
                     plan.add(name)?;
@@ -61,7 +80,7 @@ impl Plan {
             COMBINATIONS.iter().try_for_each(|name| plan.add(name))?;
             HEALTHY.iter().try_for_each(|healthy| plan.add(healthy.name))?;
         }
-        Ok(plan)
+        Ok(Some(plan))
     }
 
     fn add(&mut self, name: &str) -> Result<(), String> {
@@ -75,14 +94,21 @@ impl Plan {
             }
             name => {
                 let parts = name.split('+').map(|part| {
-                    faults::all().find(|fault| fault.name == part).ok_or_else(|| {
-                        let known: Vec<_> = faults::all().map(|fault| fault.name).collect();
-                        format!("there is no fault `{part}`; there are {}", known.join(", "))
-                    })
+                    faults::all()
+                        .find(|fault| fault.name == part)
+                        .ok_or_else(|| format!("there is neither a fault nor a healthy service `{part}`; {}", known()))
                 });
                 self.faults.push(Case(parts.collect::<Result<_, _>>()?));
             }
         }
         Ok(())
     }
+}
+
+/// The names of all faults and healthy services.
+pub(crate) fn known() -> String {
+    let names = |names: &[&str]| names.join(", ");
+    let faults: Vec<_> = faults::all().map(|fault| fault.name).collect();
+    let healthy: Vec<_> = HEALTHY.iter().map(|healthy| healthy.name).collect();
+    format!("faults are {}; healthy services are {}", names(&faults), names(&healthy))
 }
