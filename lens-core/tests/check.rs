@@ -216,3 +216,17 @@ fn what_runs_is_right_and_what_the_interpreter_refuses_is_found() {
     }
     assert!(right > 50 && wrong > 10, "{right} right, {wrong} wrong");
 }
+
+#[test]
+fn what_may_be_right_is_left_alone() {
+    for source in [
+        "[x.nope for x in tasks.list() for x in [struct(nope=1)]]",
+        "xs = tasks.list()\nxs.append(struct(nope=1))\n[x.nope for x in xs]",
+        "xs = tasks.list()\nxs[0] = struct(nope=1)\nxs[0].nope",
+        "xs = tasks.list()\nxs += [struct(nope=1)]\n[x.nope for x in xs]",
+        "[t.nope for t in tasks.list() if hasattr(t, \"nope\")]",
+    ] {
+        assert_eq!(found(source), [], "{source}");
+    }
+    assert_eq!(found("xs = tasks.list()\n[x.nope for x in xs]"), [(2, 2, "unknown_name", None)]);
+}

@@ -99,6 +99,13 @@ const VALUES: &[(&str, &str)] = &[
     ("[(h.up_to, h.count) for h in histogram([1, 2], [])]", "[[null, 2]]"),
     ("[round(2.345, 1), round(2.5), round(3.5), round(-0.4), round(7, 2)]", "[2.3, 2, 4, 0, 7]"),
     ("[pow(2, 10), pow(2.0, 0.5) > 1.41, pow(2, -1), pow(0, 0), pow(-1, 2000000001)]", "[1024, true, 0.5, 1, -1]"),
+    ("[pow(-1, 1 << 70), pow(-1, (1 << 70) + 1), pow(1, 1 << 70), pow(0, 1 << 70)]", "[1, -1, 1, 0]"),
+    (
+        "f = lambda a, *rest: len(rest)\ng = lambda a, *, b=2: b\n[f(1, 2, 3), g(0), [lambda x, *y: y][0](1, 2)]",
+        "[2, 2, [2]]",
+    ),
+    ("f, g = lambda x=1: x, lambda y=2: y\n[f(), g()]", "[1, 2]"),
+    ("repr(enumerate([\"a\", \"b\"], 2147483647))", "\"[(2147483647, \\\"a\\\"), (2147483648, \\\"b\\\")]\""),
     ("[pow(1, 10000000000), pow(0, 5), pow(-1, 10000000000), str(pow(2, 1000))[:5]]", "[1, 0, 1, \"10715\"]"),
     ("[str(1 << 1000)[:5], 0 << 5000, str(int(\"9\" * 300) * 1)[:3]]", "[\"10715\", 0, \"999\"]"),
     (
@@ -117,6 +124,10 @@ const VALUES: &[(&str, &str)] = &[
     // What is there is read before what is added to it.
     ("d = {\"a\": 1}\ndef f():\n    d[\"a\"] = 10\n    return 1\nd[\"a\"] += f()\nd", "{\"a\": 2}"),
     ("d = {\"a\": 1}\ndef f():\n    d[\"a\"] = 10\n    return 1\nd[\"a\"] += [f() for _ in [0]][0]\nd", "{\"a\": 2}"),
+    (
+        "d = {\"a\": [1]}\ndef f():\n    d[\"a\"] = [9]\n    return 2\nd[\"a\"] += [lambda v=f(): v][:0] + [2]\nd",
+        "{\"a\": [1, 2]}",
+    ),
     ("xs = [1, 2]\nxs[0], xs[1] = 5, 6\nxs[0] -= 1\nxs", "[4, 6]"),
     ("d = {}\ndef go():\n    d[\"n\"] = 1\n    return 2\nd[\"go\"] = go\n[d.go(), d[\"n\"]]", "[2, 1]"),
     ("xs = [0] * 500000\nxs += [1] * 500000\nlen(xs)", "1000000"),
@@ -125,6 +136,14 @@ const VALUES: &[(&str, &str)] = &[
     (
         "[f\"{5:>05}\", f\"{-5:05}\", f\"{1.5:>08.2f}\", \"{:<4}|\".format(\"a\")]",
         "[\"00005\", \"-0005\", \"00001.50\", \"a   |\"]",
+    ),
+    (
+        "[f\"{5: <05}\", f\"{5:*=05}\", f\"{'ab':05}\", f\"{100.0:.4}\", f\"{1048575:_x}\"]",
+        "[\"5    \", \"****5\", \"ab000\", \"100.0\", \"f_ffff\"]",
+    ),
+    (
+        "[\"%05s\" % \"ab\", \"%05d\" % -5, \"%-5s|\" % \"ab\", \"%05.1f\" % 2.5]",
+        "[\"   ab\", \"-0005\", \"ab   |\", \"002.5\"]",
     ),
     ("x = 1\n[rf\"C:\\{x}\", rf\"{x}\\{x}\", f\"{x:03d}\", f\"{x + 1}\"]", "[\"C:\\\\1\", \"1\\\\1\", \"001\", \"2\"]"),
     ("[1_000, 0xff_ff, 1.5e3]", "[1000, 65535, 1500.0]"),
@@ -151,6 +170,23 @@ const ERRORS: &[(&str, &str, Option<&str>)] = &[
         "there is no `nope`",
         Some("GET /debug/lens/skills lists what there is; a text needs quotes"),
     ),
+    (
+        "[0 for z in []]\nz",
+        "there is no `z` here: only the function or list that binds it knows it",
+        Some("return it, or bind it out here"),
+    ),
+    (
+        "def f(b): return b\n[f(1), b]",
+        "there is no `b` here: only the function or list that binds it knows it",
+        Some("return it, or bind it out here"),
+    ),
+    (
+        "[x for y in x for x in [[1]]]",
+        "there is no `x` here: only the function or list that binds it knows it",
+        Some("return it, or bind it out here"),
+    ),
+    ("f\"{1}{zz}\"", "there is no `zz`", Some("GET /debug/lens/skills lists what there is; a text needs quotes")),
+    ("x = max(1, 2\nfor y in [1]:\n    x", "this `(` is not closed", None),
     ("None = 1", "`None` always means the same", Some("use another name")),
     ("def f(True): return 1", "`True` always means the same", Some("use another name")),
     (
@@ -389,7 +425,11 @@ fn answers_are_as_long_as_they_may_be() {
         "[-2147483648] * n",
         "[9007199254740993] * n",
         "[1.7976931348623157e308] * n",
-        "[None, False] * (n // 2)",
+        "[False] * n",
+        "[0.5] * n",
+        "[\"a\\nb\"] * n",
+        "[{\"a\": [1, {\"b\": 2.5}]}] * n",
+        "json.decode(json.encode([0.5] * n))",
         "[\"\\x01\\x7f\\\"\\u202e\"] * n",
         "[{\"\\x01\": 1}] * n",
         "[[]] * n",
@@ -399,8 +439,12 @@ fn answers_are_as_long_as_they_may_be() {
         let mut limits = Limits::default();
         limits.output_bytes = 100_000;
         let answer = |n: usize| ask_within(limits.clone(), &format!("n = {n}\n{value}"));
-        let longest = (1..).map_while(|turns| answer(turns * 400).ok()).last().unwrap();
-        let bytes = longest.to_string().len();
-        assert!((30_000..=100_000).contains(&bytes), "{value}: {bytes}");
+        let (mut most, mut too_many) = (1, 100_000);
+        while most + 1 < too_many {
+            let between = usize::midpoint(most, too_many);
+            *(if answer(between).is_ok() { &mut most } else { &mut too_many }) = between;
+        }
+        let bytes = answer(most).unwrap().to_string().len();
+        assert!((60_000..=100_000).contains(&bytes), "{value}: {bytes}");
     }
 }

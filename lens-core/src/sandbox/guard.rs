@@ -151,9 +151,13 @@ fn run(prepared: &Prepared, module: &Module, meter: &Meter) -> Result<Outcome, Q
     // The interpreter looks for a similar name wherever one is unknown, in all of the script before its first step.
     let is_known = |name: &str| builtins::names().any(|own| own == name) || is_of_capture(name, &meter.capture);
     if let Some((name, (start, end))) = script.free.iter().find(|(name, _)| !is_known(name)) {
-        let known = known();
-        let known = known.iter().chain(&script.bound).map(String::as_str);
-        return Err(Place::new(source, *start, *end).locate(explain::unknown(name, known)));
+        let error = if script.bound.contains(name) {
+            explain::elsewhere(name)
+        } else {
+            let known = known();
+            explain::unknown(name, known.iter().chain(&script.bound).map(String::as_str))
+        };
+        return Err(Place::new(source, *start, *end).locate(error));
     }
     let mut evaluator = Evaluator::new(module);
     evaluator.disable_gc();

@@ -60,12 +60,19 @@ const VALUE_BYTES: usize = 32;
 const FIELDS_BYTES: usize = 700;
 const FIELDS: usize = 6;
 
-/// The bytes of the longest number that is not a 64-bit integer: those of a float have 17 digits and an exponent.
-const WIDE_DIGITS: usize = 24;
-
-/// How many bytes an integer has as JSON.
-fn digits(number: i64) -> usize {
-    number.unsigned_abs().checked_ilog10().map_or(1, |digits| digits as usize + 1) + usize::from(number < 0)
+/// How many bytes a number has as JSON.
+fn length(number: &Json) -> usize {
+    struct Count(usize);
+    impl std::fmt::Write for Count {
+        fn write_str(&mut self, part: &str) -> std::fmt::Result {
+            self.0 += part.len();
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    // Counting cannot fail.
+    let _ = write!(count, "{number}");
+    count.0
 }
 
 struct Encoder<'a, 'v> {
@@ -104,13 +111,13 @@ impl<'a, 'v> Encoder<'a, 'v> {
     fn text(&mut self, text: &str) -> Checked<()> {
         const ESCAPE: usize = "\\u0000".len();
         let is_plain = |byte: u8| (b' '..0x7f).contains(&byte) && !matches!(byte, b'"' | b'\\');
-        let quotes = "\"\":".len();
+        let quotes = 2;
         self.take(text.len() + quotes)?;
         if text.bytes().all(is_plain) {
             return Ok(());
         }
         let more = |letter: char| match letter {
-            '"' | '\\' => 1,
+            '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 1,
             _ if steers_terminal(letter) => ESCAPE - letter.len_utf8(),
             _ => 0,
         };
@@ -188,18 +195,21 @@ impl<'a, 'v> Encoder<'a, 'v> {
             }
             Form::Int => match value.unpack_i32() {
                 Some(number) => {
-                    self.write_bytes(digits(number.into()))?;
-                    Ok(number.into())
+                    let json = number.into();
+                    self.write_bytes(length(&json))?;
+                    Ok(json)
                 }
                 None => {
-                    self.write_bytes(WIDE_DIGITS)?;
-                    wide_int(value)
+                    let json = wide_int(value)?;
+                    self.write_bytes(length(&json))?;
+                    Ok(json)
                 }
             },
             Form::Float(number) => {
-                self.write_bytes(WIDE_DIGITS)?;
                 // JSON has no other word for what is no finite number.
-                Ok(serde_json::Number::from_f64(*number).map_or(Json::Null, Json::Number))
+                let json = serde_json::Number::from_f64(*number).map_or(Json::Null, Json::Number);
+                self.write_bytes(length(&json))?;
+                Ok(json)
             }
             _ => Err(Fault::runtime(format!("{} cannot be JSON", form::kind(value)))
                 .help("return its result or its fields: call it, or take single attributes of it")
@@ -220,7 +230,8 @@ impl<'a, 'v> Encoder<'a, 'v> {
         match Form::of(key) {
             Form::Text(text) => self.name(text),
             form @ (Form::None | Form::Bool(_) | Form::Int | Form::Float(_)) => {
-                self.take(4)?;
+                // Quotes and the colon.
+                self.take(3)?;
                 Ok(self.leaf(key, &form)?.to_string())
             }
             _ => Err(Fault::runtime(format!("{} cannot be a key in JSON", form::kind(key)))
@@ -234,6 +245,8 @@ impl<'a, 'v> Encoder<'a, 'v> {
         if name == RAW_VALUE {
             return Err(Fault::runtime(format!("JSON has no field `{RAW_VALUE}`")).help("give it another name").into());
         }
+        // The colon.
+        self.write_bytes(1)?;
         self.owned(name)
     }
 
@@ -251,8 +264,11 @@ impl<'a, 'v> Encoder<'a, 'v> {
     fn measure(&mut self, json: &Json) -> Checked<()> {
         match json {
             Json::Null | Json::Bool(_) => self.take(6),
-            Json::Number(number) => self.take(number.as_i64().map_or(WIDE_DIGITS, digits) + 1),
-            Json::String(text) => self.text(text),
+            Json::Number(_) => self.take(length(json) + 1),
+            Json::String(text) => {
+                self.write_bytes(1)?;
+                self.text(text)
+            }
             Json::Array(items) => {
                 self.write_bytes(3)?;
                 items.iter().try_for_each(|item| self.measure(item))
@@ -261,6 +277,7 @@ impl<'a, 'v> Encoder<'a, 'v> {
                 self.write_bytes(3)?;
                 self.object(fields.len())?;
                 fields.iter().try_for_each(|(name, value)| {
+                    self.write_bytes(1)?;
                     self.text(name)?;
                     self.measure(value)
                 })
@@ -275,7 +292,7 @@ impl<'a, 'v> Encoder<'a, 'v> {
             Form::Set | Form::Range => self.write_items(value.iterate(self.heap)?, depth, out),
             Form::Dict(dict) => {
                 let depth = self.nested(depth)?;
-                self.take(2)?;
+                self.take(1)?;
                 let mut other_names = HashSet::new();
                 for (index, (key, value)) in dict.iter().enumerate() {
                     let name = self.key(key)?;
@@ -294,7 +311,7 @@ impl<'a, 'v> Encoder<'a, 'v> {
             }
             Form::Struct(fields) => {
                 let depth = self.nested(depth)?;
-                self.take(2)?;
+                self.take(1)?;
                 for (index, (name, value)) in fields.iter().enumerate() {
                     let name = Json::String(self.name(name.as_str())?);
                     let _ = write!(out, "{}{name}:", if index == 0 { '{' } else { ',' });
@@ -313,13 +330,12 @@ impl<'a, 'v> Encoder<'a, 'v> {
 
     fn write_items(&mut self, items: impl Iterator<Item = Value<'v>>, depth: usize, out: &mut String) -> Checked<()> {
         let depth = self.nested(depth)?;
-        self.take(2)?;
+        self.take(1)?;
         out.push('[');
         for (index, item) in items.enumerate() {
             if index > 0 {
                 out.push(',');
             }
-            self.take(1)?;
             self.write(item, depth, out)?;
         }
         out.push(']');

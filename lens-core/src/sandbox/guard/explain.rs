@@ -49,7 +49,7 @@ pub(super) fn syntax(error: &Error, source: &str, tokens: &[Token]) -> QueryErro
         return at(text.start, text.end, "this text is not closed").help("end it with the quotes that it begins with");
     }
     let before: Vec<Token> = tokens.iter().copied().take_while(|token| token.end <= start).collect();
-    let begins_line = source[..start].lines().next_back().is_none_or(|line| line.trim().is_empty());
+    let begins_line = source[..start].rsplit('\n').next().is_none_or(|line| line.trim().is_empty());
     let ends_early = message.contains("too early") || message.contains("end of file");
     if let (true, Some(open)) = (begins_line || ends_early, unclosed(&before)) {
         return at(open.start, open.end, &format!("this `{}` is not closed", open.text(source)));
@@ -170,6 +170,12 @@ fn unknown_name(text: &str, known: &[String]) -> QueryError {
         Some(name) => unknown(name, known.iter().map(String::as_str)),
         None => plain(QueryErrorKind::UnknownName, text),
     }
+}
+
+/// What is called `name` is so in another part of the script.
+pub(super) fn elsewhere(name: &str) -> QueryError {
+    let message = format!("there is no `{}` here: only the function or list that binds it knows it", shortened(name));
+    QueryError::new(QueryErrorKind::UnknownName, message).help("return it, or bind it out here")
 }
 
 /// There is nothing called `name`.

@@ -47,7 +47,8 @@ pub(super) fn check(source: &str, tokens: &[Token]) -> Result<(), QueryError> {
 /// The habits in the script, each with the way out; at most `most` of them.
 pub(super) fn all(source: &str, tokens: &[Token], most: usize) -> Vec<QueryError> {
     let mut found = Vec::new();
-    let mut brackets = Brackets::default();
+    let count = |kind: Kind| tokens.iter().filter(|token| token.kind == kind).count();
+    let mut brackets = Brackets { is_unclosed: count(Kind::Open) > count(Kind::Close), ..Brackets::default() };
     let mut previous = None;
     for (index, token) in tokens.iter().enumerate() {
         if found.len() >= most {
@@ -78,7 +79,7 @@ fn habit(source: &str, token: Token, previous: Option<Token>, next: Option<Token
         Kind::Name if text.starts_with("__") => {
             found("names that begin with two underscores are lens's own", "choose another name")
         }
-        Kind::Name if text == "for" && brackets.is_in("(") => {
+        Kind::Name if text == "for" && brackets.is_in("(") && !brackets.is_unclosed => {
             found("there are no generator expressions", "make a list: `sum([x.n for x in xs])`")
         }
         Kind::Name if text == "for" && brackets.is_set() => found("there is no `{}` for sets", SET),
@@ -105,6 +106,8 @@ fn habit(source: &str, token: Token, previous: Option<Token>, next: Option<Token
             "=" if brackets.is_second_assignment() => {
                 found("assignments cannot be chained", "assign to each name on a line of its own")
             }
+            // The parameters of a lambda may have one.
+            "*" if brackets.has_lambda => None,
             "*" if brackets.open.is_empty()
                 && previous.is_none_or(|token| matches!(token.text(source), "," | "\n")) =>
             {
@@ -153,6 +156,8 @@ struct Brackets<'a> {
     /// Whether the line has assigned something, which may be a lambda, whose parameters may have defaults.
     has_assigned: bool,
     has_lambda: bool,
+    /// Whether a bracket of the script is never closed: what follows it is then not within.
+    is_unclosed: bool,
 }
 
 struct Bracket<'a> {

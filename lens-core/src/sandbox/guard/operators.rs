@@ -53,7 +53,7 @@ impl<'a, 'v> Hand<'a, 'v> {
     fn int(self, result: Checked<Value<'v>>) -> Checked<Value<'v>> {
         let value = result?;
         if value.unpack_i32().is_none() && value.get_type() == "int" {
-            let is_long = matches!(i64::unpack_value(value), Ok(None));
+            let is_long = !matches!(i64::unpack_value(value), Ok(Some(_)));
             charge(value::WIDE_INT_BYTES + if is_long { self.meter.limits.int_bits / 8 } else { size_of::<i64>() });
         }
         Ok(value)

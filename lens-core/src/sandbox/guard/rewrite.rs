@@ -22,10 +22,10 @@
 
 mod expression;
 mod names;
+mod scope;
 mod statement;
 
 use std::cmp::Reverse;
-use std::collections::HashSet;
 
 use starlark_syntax::codemap::Span;
 use starlark_syntax::syntax::AstModule;
@@ -36,6 +36,7 @@ use super::place::Place;
 use crate::sandbox::error::{QueryError, QueryErrorKind};
 use crate::sandbox::limits::Limits;
 use names::Names;
+use scope::Free;
 
 pub(super) use expression::LONGEST_NAME;
 
@@ -49,8 +50,8 @@ pub(super) struct Rewritten {
     pub(super) text: String,
     /// The statement that gives the script's value.
     pub(super) last: Option<(usize, usize)>,
-    /// The names that it gives no meaning, with the place where each comes first.
-    pub(super) free: Vec<(String, (usize, usize))>,
+    /// The names to which it gives no meaning where it uses them.
+    pub(super) free: Vec<Free>,
     /// The names that it gives one.
     pub(super) bound: Vec<String>,
     places: Vec<Origin>,
@@ -93,8 +94,6 @@ pub(super) fn rewrite(
         names: &names,
         nesting: limits.nesting,
         text: String::with_capacity(source.len() * 4),
-        free: Vec::new(),
-        seen: HashSet::new(),
         places: Vec::new(),
         shift: 0,
         depth: 0,
@@ -102,7 +101,13 @@ pub(super) fn rewrite(
     };
     writer.script(module.statement())?;
     let last = writer.places.last().map(|place| (place.start, place.end));
-    Ok(Rewritten { text: writer.text, last, free: writer.free, bound: names.bound(), places: writer.places })
+    Ok(Rewritten {
+        text: writer.text,
+        last,
+        free: scope::free(module, plain),
+        bound: names.bound(),
+        places: writer.places,
+    })
 }
 
 struct Writer<'a> {
@@ -111,9 +116,6 @@ struct Writer<'a> {
     names: &'a Names,
     nesting: usize,
     text: String,
-    free: Vec<(String, (usize, usize))>,
-    /// The names of `free`.
-    seen: HashSet<String>,
     places: Vec<Origin>,
     /// What must be added to a span to have the place in the script: within an f-string, the tree is of a part of it.
     shift: isize,

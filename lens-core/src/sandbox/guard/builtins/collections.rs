@@ -21,6 +21,7 @@ use crate::sandbox::guard::methods::callable;
 use crate::sandbox::guard::namespace::unpack;
 use crate::sandbox::guard::operators::Hand;
 use crate::sandbox::guard::tables;
+use crate::sandbox::guard::value::WIDE_INT_BYTES;
 
 /// What a function of the script makes of an item.
 pub(super) fn ask<'v>(function: Value<'v>, item: Value<'v>, eval: &mut Evaluator<'v, '_, '_>) -> Checked<Value<'v>> {
@@ -148,6 +149,10 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
         let items = items_of(it, hand)?;
         hand.tuples(items.len(), 2)?;
         let start = start.map_or(Ok(0), |start| int("enumerate", start))?;
+        if items.len() > start.abs_diff(i32::MAX) as usize {
+            // Beyond 32 bits an integer is a value of its own.
+            hand.meter.take(hand.heap, items.len().saturating_mul(2 * WIDE_INT_BYTES))?;
+        }
         Ok(hand.heap.alloc(AllocList(items.iter().zip(i64::from(start)..).map(|(item, index)| (index, *item)))))
     }
 

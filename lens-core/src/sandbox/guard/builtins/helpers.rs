@@ -556,9 +556,9 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
             return Ok(hand.heap.alloc(power));
         }
         // The turns that change nothing any more are left out: 0, 1 and -1 have powers beyond any limit.
-        let turns = match (x.unpack_i32(), i64::unpack_value(y)?) {
+        let turns = match (x.unpack_i32(), i64::unpack_value(y).ok().flatten()) {
             (Some(0 | 1), exponent) => exponent.map_or(1, |exponent| exponent.min(1)),
-            (Some(-1), Some(exponent)) => exponent % 2,
+            (Some(-1), _) => i64::from(y.percent(hand.heap.alloc(2), hand.heap)?.unpack_i32() != Some(0)),
             (_, exponent) => exponent.unwrap_or(i64::MAX),
         };
         let mut power = hand.heap.alloc(1);

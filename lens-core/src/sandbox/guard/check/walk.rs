@@ -1,7 +1,7 @@
 //! Goes through a script as the interpreter would resolve its names: module, functions, comprehensions. Separate from the
 //! checks of calls because it alone knows the scopes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use starlark_syntax::codemap::Span;
 use starlark_syntax::syntax::AstModule;
@@ -16,6 +16,7 @@ use super::{Rest, Time};
 use crate::registry::Registry;
 use crate::sandbox::error::QueryError;
 use crate::sandbox::guard::fstring::{Part, Plain};
+use crate::sandbox::guard::lex::{self, Kind, Token};
 use crate::sandbox::guard::place::Place;
 use crate::sandbox::guard::{builtins, explain, is_builtin, lists, methods, namespace, texts};
 use crate::sandbox::limits::MAX_FINDINGS;
@@ -30,8 +31,36 @@ pub(super) fn walk(
     time: &mut Time,
     found: &mut Vec<QueryError>,
 ) {
-    let mut walk = Walk { rest, plain, registry, time, found, scopes: Vec::new(), shift: 0 };
+    let hints = Hints::of(&rest.text);
+    let mut walk = Walk { rest, plain, registry, hints, time, found, scopes: Vec::new(), shift: 0 };
     walk.body(module.statement(), &[]);
+}
+
+/// What a script may change about what is known: read off its tokens, and rather too much than too little.
+struct Hints<'a> {
+    /// Names of lists and dicts to which it may add something of another kind.
+    changed: HashSet<&'a str>,
+    /// Texts that it may ask for with `hasattr` before it reads them as fields.
+    asked: HashSet<&'a str>,
+}
+
+impl<'a> Hints<'a> {
+    fn of(source: &'a str) -> Self {
+        let tokens = lex::tokens(source);
+        let text = |index: usize| tokens.get(index).map_or("", |token: &Token| token.text(source));
+        let mut changed = HashSet::new();
+        for (index, token) in tokens.iter().enumerate().filter(|(_, token)| token.kind == Kind::Name) {
+            let begins = index == 0 || matches!(text(index - 1), "\n" | ":" | ";");
+            let grows = text(index + 1) == "." && matches!(text(index + 2), "append" | "extend" | "insert" | "update");
+            if grows || (begins && matches!(text(index + 1), "[" | "+=" | "|=")) {
+                changed.insert(token.text(source));
+            }
+        }
+        let asks = tokens.iter().any(|token| token.text(source) == "hasattr");
+        let texts = tokens.iter().filter(|token| asks && matches!(token.kind, Kind::Text { .. }));
+        let asked = texts.map(|token| token.text(source).trim_start_matches('r').trim_matches(['"', '\''])).collect();
+        Self { changed, asked }
+    }
 }
 
 /// The names of one scope: how often each is bound, and what is known of it. They have an order, so that of two names that
@@ -51,6 +80,7 @@ pub(super) struct Walk<'a, 'f> {
     rest: &'a Rest,
     plain: &'a Plain,
     pub(super) registry: &'a Registry,
+    hints: Hints<'a>,
     time: &'f mut Time,
     found: &'f mut Vec<QueryError>,
     scopes: Vec<Scope<'a>>,
@@ -150,8 +180,8 @@ impl<'a> Walk<'a, '_> {
             AssignTargetP::Identifier(name) => {
                 let own = self.scopes.last_mut().and_then(|scope| scope.names.get_mut(name.node.ident.as_str()));
                 // A name with two meanings has none that is known.
-                if let Some((1, meaning)) = own {
-                    *meaning = known;
+                if let Some((count, meaning)) = own {
+                    *meaning = if *count == 1 { known } else { Known::Nothing };
                 }
             }
             AssignTargetP::Index(parts) => {
@@ -286,7 +316,7 @@ impl<'a> Walk<'a, '_> {
             return Known::Text;
         }
         if let Some((_, known)) = self.scopes.iter().rev().find_map(|scope| scope.names.get(name)) {
-            return *known;
+            return if self.hints.changed.contains(name) { Known::Nothing } else { *known };
         }
         let is_given = name == "capture" || is_builtin(name) || builtins::names().any(|known| known == name);
         if is_given || self.rest.unread.contains(name) {
@@ -325,6 +355,9 @@ impl<'a> Walk<'a, '_> {
     pub(super) fn field(&mut self, fields: &'a [Field], name: &str, span: Span) -> Known<'a> {
         if let Some(field) = fields.iter().find(|field| field.name == name) {
             return Known::held(field);
+        }
+        if self.hints.asked.contains(name) {
+            return Known::Nothing;
         }
         let names: Vec<&str> = fields.iter().map(|field| field.name.as_str()).collect();
         self.add(span, methods::no_attribute("a row", name, &names).0);

@@ -16,7 +16,8 @@ const MOST: usize = 1000;
 /// A format spec, read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Spec {
-    fill: char,
+    /// What stands beside the value, if it is said; spaces otherwise.
+    fill: Option<char>,
     align: Option<char>,
     sign: char,
     is_prefixed: bool,
@@ -29,7 +30,7 @@ pub(super) struct Spec {
 
 impl Spec {
     const PLAIN: Self = Self {
-        fill: ' ',
+        fill: None,
         align: None,
         sign: '-',
         is_prefixed: false,
@@ -49,7 +50,7 @@ impl Spec {
         let (first, second) = (characters.next(), characters.next());
         match (first, second) {
             (Some(fill), Some(align @ ('<' | '>' | '^' | '='))) => {
-                spec.fill = fill;
+                spec.fill = Some(fill);
                 spec.align = Some(align);
                 rest = &text[fill.len_utf8() + 1..];
             }
@@ -67,12 +68,10 @@ impl Spec {
             spec.is_prefixed = true;
             rest = after;
         }
+        // Zeros stand after the sign, unless it is said where the value stands.
         if rest.starts_with('0') {
-            // Where the place is given, it only says what stands beside it.
-            if spec.align.is_some() && spec.fill == ' ' {
-                spec.fill = '0';
-            }
-            spec.pads_zeros = true;
+            spec.pads_zeros = spec.align.is_none();
+            spec.fill = spec.fill.or(Some('0'));
         }
         (spec.width, rest) = number(rest).unwrap_or((0, rest));
         if let Some(group) = rest.chars().next().filter(|group| matches!(group, ',' | '_')) {
@@ -107,8 +106,6 @@ impl Spec {
         }
         let (width, mut rest) = number(&text[flags..]).unwrap_or((0, &text[flags..]));
         spec.width = width;
-        // Texts stand at the right as well, unlike in braces.
-        spec.align = spec.align.or(Some('>').filter(|_| !spec.pads_zeros));
         if let Some(after) = rest.strip_prefix('.') {
             let (precision, after) = number(after).unwrap_or((0, after));
             spec.precision = Some(precision);
@@ -126,6 +123,9 @@ impl Spec {
             }
         };
         spec.kind = Some(kind);
+        spec.pads_zeros &= !matches!(kind, 's' | 'r' | 'c');
+        // Texts stand at the right as well, unlike in braces.
+        spec.align = spec.align.or(Some('>').filter(|_| !spec.pads_zeros));
         Ok((spec.checked()?, kind, characters.as_str()))
     }
 
@@ -183,7 +183,7 @@ impl Spec {
                     _ => ("0b", format!("{size:b}")),
                 };
                 let prefix = if self.is_prefixed { prefix } else { "" };
-                Ok(self.pad(&format!("{sign}{prefix}"), &digits, '>'))
+                Ok(self.pad(&format!("{sign}{prefix}"), &self.grouped_by(&digits, 4), '>'))
             }
             Some('c') => {
                 let character = value.unpack_i32().and_then(|code| u32::try_from(code).ok()).and_then(char::from_u32);
@@ -217,7 +217,8 @@ impl Spec {
             Some('%') => format!("{:.precision$}%", number * 100.0),
             Some('e') => exponent(format!("{number:.precision$e}")),
             Some('E') => exponent(format!("{number:.precision$e}")).to_uppercase(),
-            Some('g') | None => general(number, precision),
+            Some('g') => general(number, precision),
+            None => with_a_fraction(general(number, precision)),
             Some('G') => general(number, precision).to_uppercase(),
             Some(_) => return Err(self.unfit("float")),
         };
@@ -239,11 +240,16 @@ impl Spec {
 
     /// The digits in groups of three, up to a fraction or an exponent.
     fn grouped(&self, digits: &str) -> String {
+        self.grouped_by(digits, 3)
+    }
+
+    fn grouped_by(&self, digits: &str, size: usize) -> String {
         let Some(group) = self.group else { return digits.to_owned() };
-        let whole = digits.find(|digit: char| !digit.is_ascii_digit()).unwrap_or(digits.len());
+        let is_digit = |digit: char| if size == 4 { digit.is_ascii_hexdigit() } else { digit.is_ascii_digit() };
+        let whole = digits.find(|digit| !is_digit(digit)).unwrap_or(digits.len());
         let mut grouped = String::new();
         for (index, digit) in digits[..whole].chars().enumerate() {
-            if index > 0 && (whole - index) % 3 == 0 {
+            if index > 0 && (whole - index) % size == 0 {
                 grouped.push(group);
             }
             grouped.push(digit);
@@ -257,18 +263,14 @@ impl Spec {
         let missing = self.width.saturating_sub(length);
         let fill = |count: usize, with: char| std::iter::repeat_n(with, count).collect::<String>();
         let is_number = default == '>';
+        let with = self.fill.unwrap_or(' ');
         match self.align {
             None if self.pads_zeros && is_number => format!("{sign}{}{body}", fill(missing, '0')),
-            Some('=') => {
-                let with = if self.pads_zeros { '0' } else { self.fill };
-                format!("{sign}{}{body}", fill(missing, with))
-            }
+            Some('=') => format!("{sign}{}{body}", fill(missing, with)),
             align => match align.unwrap_or(default) {
-                '<' => format!("{sign}{body}{}", fill(missing, self.fill)),
-                '^' => {
-                    format!("{}{sign}{body}{}", fill(missing / 2, self.fill), fill(missing - missing / 2, self.fill))
-                }
-                _ => format!("{}{sign}{body}", fill(missing, self.fill)),
+                '<' => format!("{sign}{body}{}", fill(missing, with)),
+                '^' => format!("{}{sign}{body}{}", fill(missing / 2, with), fill(missing - missing / 2, with)),
+                _ => format!("{}{sign}{body}", fill(missing, with)),
             },
         }
     }
@@ -287,6 +289,11 @@ fn number(text: &str) -> Option<(usize, &str)> {
     let end = text.find(|digit: char| !digit.is_ascii_digit()).unwrap_or(text.len());
     let digits = &text[..end];
     (!digits.is_empty()).then(|| (digits.parse().unwrap_or(usize::MAX), &text[end..]))
+}
+
+/// As a float is shown that has no kind: never like an integer.
+fn with_a_fraction(digits: String) -> String {
+    if digits.contains(['.', 'e', 'n']) { digits } else { digits + ".0" }
 }
 
 /// Rust's `1.5e2` as C's `1.5e+02`.

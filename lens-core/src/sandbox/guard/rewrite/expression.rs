@@ -101,10 +101,6 @@ impl Writer<'_> {
                 Some(fstring) => self.fstring(fstring),
                 None => {
                     self.put(&name.node.ident);
-                    if self.names.is_free(&name.node.ident) && self.seen.insert(name.node.ident.clone()) {
-                        let place = self.range(expression.span);
-                        self.free.push((name.node.ident.clone(), place));
-                    }
                     Ok(())
                 }
             },
@@ -520,7 +516,10 @@ impl Writer<'_> {
         match &expression.node {
             ExprP::Call(..) => true,
             // Its body is not evaluated yet.
-            ExprP::Lambda(_) => false,
+            ExprP::Lambda(lambda) => lambda.params.iter().any(|parameter| match &parameter.node {
+                ParameterP::Normal(_, _, Some(default)) => self.calls(default),
+                _ => false,
+            }),
             ExprP::Identifier(name) => self.plain.fstring(&name.node.ident).is_some(),
             other => {
                 let mut calls = false;

@@ -1,0 +1,205 @@
+//! The names that a script uses without a meaning in their scope. Separate because it must be exactly as the interpreter
+//! resolves them: where that finds none, it looks for a similar one among all that there are, at each use, in all of the
+//! script before its first step, and nothing could stop it.
+
+use std::collections::HashSet;
+
+use starlark_syntax::syntax::AstModule;
+use starlark_syntax::syntax::ast::{
+    AssignTargetP, AstAssignTarget, AstExpr, AstParameter, AstStmt, Clause, ClauseP, ExprP, ForClause, ParameterP,
+    StmtP,
+};
+use starlark_syntax::syntax::module::AstModuleFields as _;
+
+use crate::sandbox::guard::fstring::{Part, Plain};
+
+/// A name, and the range of the script where it comes first.
+pub(in crate::sandbox::guard) type Free = (String, (usize, usize));
+
+/// The names to which the script gives no meaning where it uses them.
+pub(super) fn free(module: &AstModule, plain: &Plain) -> Vec<Free> {
+    let mut scopes = Scopes { plain, open: Vec::new(), shift: 0, seen: HashSet::new(), free: Vec::new() };
+    scopes.open.push(bound_in(module.statement()));
+    scopes.statement(module.statement());
+    scopes.free
+}
+
+struct Scopes<'a> {
+    plain: &'a Plain,
+    /// What is bound in each scope around, the module's first.
+    open: Vec<HashSet<&'a str>>,
+    /// What must be added to a span to have the place in the script.
+    shift: isize,
+    seen: HashSet<&'a str>,
+    free: Vec<Free>,
+}
+
+impl<'a> Scopes<'a> {
+    fn within(&mut self, bound: HashSet<&'a str>, walk: impl FnOnce(&mut Self)) {
+        self.open.push(bound);
+        walk(self);
+        self.open.pop();
+    }
+
+    fn statement(&mut self, statement: &'a AstStmt) {
+        match &statement.node {
+            StmtP::Def(def) => {
+                self.defaults(&def.params);
+                let mut bound = bound_in(&def.body);
+                bound.extend(names(&def.params));
+                self.within(bound, |scopes| scopes.statement(&def.body));
+            }
+            StmtP::Assign(assign) => {
+                self.target(&assign.lhs);
+                self.expression(&assign.rhs);
+            }
+            StmtP::AssignModify(target, _, value) => {
+                self.target(target);
+                self.expression(value);
+            }
+            StmtP::For(each) => {
+                self.target(&each.var);
+                self.expression(&each.over);
+                self.statement(&each.body);
+            }
+            StmtP::Statements(statements) => statements.iter().for_each(|one| self.statement(one)),
+            StmtP::If(condition, body) => {
+                self.expression(condition);
+                self.statement(body);
+            }
+            StmtP::IfElse(condition, bodies) => {
+                self.expression(condition);
+                self.statement(&bodies.0);
+                self.statement(&bodies.1);
+            }
+            StmtP::Expression(value) | StmtP::Return(Some(value)) => self.expression(value),
+            StmtP::Return(None) | StmtP::Break | StmtP::Continue | StmtP::Pass | StmtP::Load(_) => {}
+        }
+    }
+
+    fn defaults(&mut self, parameters: &'a [AstParameter]) {
+        for parameter in parameters {
+            if let ParameterP::Normal(_, _, Some(default)) = &parameter.node {
+                self.expression(default);
+            }
+        }
+    }
+
+    /// What is evaluated where something is assigned: `d` and `k` of `d[k] = …`.
+    fn target(&mut self, target: &'a AstAssignTarget) {
+        match &target.node {
+            AssignTargetP::Tuple(targets) => targets.iter().for_each(|target| self.target(target)),
+            AssignTargetP::Identifier(_) => {}
+            AssignTargetP::Index(parts) => {
+                self.expression(&parts.0);
+                self.expression(&parts.1);
+            }
+            AssignTargetP::Dot(object, _) => self.expression(object),
+        }
+    }
+
+    fn expression(&mut self, expression: &'a AstExpr) {
+        match &expression.node {
+            ExprP::Identifier(name) => self.name(&name.node.ident, expression),
+            ExprP::Lambda(lambda) => {
+                self.defaults(&lambda.params);
+                let bound = names(&lambda.params).collect();
+                self.within(bound, |scopes| scopes.expression(&lambda.body));
+            }
+            ExprP::ListComprehension(item, each, clauses) => self.comprehension(&[item], each, clauses),
+            ExprP::DictComprehension(entry, each, clauses) => {
+                self.comprehension(&[&entry.0, &entry.1], each, clauses);
+            }
+            other => other.visit_expr(|part| self.expression(part)),
+        }
+    }
+
+    /// The first clause belongs to the scope around; the names of all clauses count in all that follows.
+    fn comprehension(&mut self, items: &[&'a AstExpr], each: &'a ForClause, clauses: &'a [Clause]) {
+        self.for_clause(each);
+        let mut bound = HashSet::new();
+        bind(&mut bound, &each.var);
+        for clause in clauses {
+            if let ClauseP::For(each) = clause {
+                bind(&mut bound, &each.var);
+            }
+        }
+        self.within(bound, |scopes| {
+            for clause in clauses {
+                match clause {
+                    ClauseP::For(each) => scopes.for_clause(each),
+                    ClauseP::If(condition) => scopes.expression(condition),
+                }
+            }
+            items.iter().for_each(|item| scopes.expression(item));
+        });
+    }
+
+    fn for_clause(&mut self, each: &'a ForClause) {
+        self.expression(&each.over);
+        self.target(&each.var);
+    }
+
+    fn name(&mut self, name: &'a str, expression: &'a AstExpr) {
+        if let Some(fstring) = self.plain.fstring(name) {
+            for part in &fstring.parts {
+                if let Part::Field { expression, start, .. } = part {
+                    // The tree's first byte is a bracket that the script does not have.
+                    let shift = isize::try_from(*start).unwrap_or(isize::MAX) - 1;
+                    let outer = std::mem::replace(&mut self.shift, shift);
+                    self.statement(expression.statement());
+                    self.shift = outer;
+                }
+            }
+            return;
+        }
+        let is_bound = self.open.iter().any(|scope| scope.contains(name));
+        if !is_bound && self.seen.insert(name) {
+            let place = |at: u32| (at as usize).saturating_add_signed(self.shift);
+            let span = expression.span;
+            self.free.push((name.to_owned(), (place(span.begin().get()), place(span.end().get()))));
+        }
+    }
+}
+
+fn names(parameters: &[AstParameter]) -> impl Iterator<Item = &str> {
+    parameters.iter().filter_map(|parameter| parameter.node.ident()).map(|name| name.node.ident.as_str())
+}
+
+/// What the statements of a scope bind, without those of functions within.
+fn bound_in(statement: &AstStmt) -> HashSet<&str> {
+    let mut bound = HashSet::new();
+    bind_statement(&mut bound, statement);
+    bound
+}
+
+fn bind_statement<'a>(bound: &mut HashSet<&'a str>, statement: &'a AstStmt) {
+    match &statement.node {
+        StmtP::Def(def) => {
+            bound.insert(&def.name.node.ident);
+        }
+        StmtP::Assign(assign) => bind(bound, &assign.lhs),
+        StmtP::AssignModify(target, ..) => bind(bound, target),
+        StmtP::For(each) => {
+            bind(bound, &each.var);
+            bind_statement(bound, &each.body);
+        }
+        StmtP::Statements(statements) => statements.iter().for_each(|one| bind_statement(bound, one)),
+        StmtP::If(_, body) => bind_statement(bound, body),
+        StmtP::IfElse(_, bodies) => {
+            bind_statement(bound, &bodies.0);
+            bind_statement(bound, &bodies.1);
+        }
+        _ => {}
+    }
+}
+
+fn bind<'a>(bound: &mut HashSet<&'a str>, target: &'a AstAssignTarget) {
+    match &target.node {
+        AssignTargetP::Tuple(targets) => targets.iter().for_each(|target| bind(bound, target)),
+        AssignTargetP::Identifier(name) => {
+            bound.insert(&name.node.ident);
+        }
+        AssignTargetP::Index(_) | AssignTargetP::Dot(..) => {}
+    }
+}
