@@ -85,6 +85,7 @@ const VALUES: &[(&str, &str)] = &[
         "[percentile(range(1, 1001), p) for p in [0, 0.05, 0.1, 0.11, 99.9, 99.91, 100]]",
         "[1, 1, 1, 2, 999, 1000, 1000]",
     ),
+    ("[percentile(range(1, 101), 50.00000001), percentile(range(1, 101), 50)]", "[51, 50]"),
     ("[percentile([7], 0), percentile([7], 100), percentile([2, 1], 50), percentile([2, 1], 51)]", "[7, 7, 1, 2]"),
     (
         "summary([4, 1, 3, 2])",

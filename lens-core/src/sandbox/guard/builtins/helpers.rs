@@ -106,9 +106,9 @@ fn mean_of(numbers: &[f64]) -> Option<f64> {
     reason = "there are 0 to 100 percent, so the rank is within 1 and the count"
 )]
 fn rank(count: usize, percent: f64) -> usize {
-    // Far more than the error of a float, and far less than a value's share.
-    const ERROR: f64 = 1e-7;
-    ((percent * count as f64 / 100.0 - ERROR).ceil() as usize).clamp(1, count.max(1)) - 1
+    // More than two roundings can have added.
+    const ERROR: f64 = 4.0 * f64::EPSILON;
+    ((percent * count as f64 / 100.0 * (1.0 - ERROR)).ceil() as usize).clamp(1, count.max(1)) - 1
 }
 
 /// A dict's entries, the largest value first.
