@@ -1,6 +1,7 @@
 //! How a service starts lens. Separate because it is the one place where settings are checked and skills are chosen.
 
 use std::borrow::Cow;
+use std::ffi::OsString;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -39,6 +40,8 @@ type AddSkill = Box<dyn FnOnce(&mut RegistryBuilder) -> Result<(), lens_core::Er
 pub struct Builder {
     pub(crate) address: Option<SocketAddr>,
     pub(crate) token: Option<String>,
+    /// The environment has a token that is no text.
+    is_token_unreadable: bool,
     pub(crate) limits: Limits,
     pub(crate) is_isolated: bool,
     pub(crate) queries: Vec<(String, Place)>,
@@ -74,9 +77,16 @@ impl Builder {
     /// The default settings: every skill that is compiled in, listening on [`DEFAULT_ADDRESS`], with the token of
     /// [`TOKEN_VARIABLE`] if that is set.
     pub fn new() -> Self {
+        Self::with_token_of(std::env::var_os(TOKEN_VARIABLE))
+    }
+
+    /// The default settings, with what the environment says of a token.
+    fn with_token_of(variable: Option<OsString>) -> Self {
+        let token = variable.filter(|token| !token.is_empty()).map(OsString::into_string).transpose();
         Self {
             address: Some(DEFAULT_ADDRESS),
-            token: std::env::var(TOKEN_VARIABLE).ok().filter(|token| !token.is_empty()),
+            is_token_unreadable: token.is_err(),
+            token: token.unwrap_or_default(),
             limits: Limits::default(),
             is_isolated: false,
             queries: Vec::new(),
@@ -109,6 +119,7 @@ impl Builder {
     /// loopback, those that a proxy forwarded, and those for a `Host` that is not local. Without one they are refused.
     pub fn token(mut self, token: impl Into<String>) -> Self {
         self.token = Some(token.into());
+        self.is_token_unreadable = false;
         self
     }
 
@@ -286,8 +297,28 @@ impl Builder {
     /// # Errors
     ///
     /// lens runs already, the address cannot be listened on, a skill's or a check's name is taken or unfit, a check is none,
-    /// there is no such threshold, a saved query is wrong, or a thread cannot be started. Nothing is left running then.
+    /// there is no such threshold or it is set to no number, the token can never match, a limit is 0, a saved query is wrong, or a thread cannot be started. Nothing is left running then.
     pub fn start(self) -> Result<Lens, Error> {
+        if self.is_token_unreadable {
+            return Err(Error::Setting {
+                what: format!("the token in {TOKEN_VARIABLE} is not UTF-8 text; set another"),
+            });
+        }
+        if self.token.as_deref().is_some_and(|token| !is_sendable(token)) {
+            return Err(Error::Setting { what: format!("the token {UNSENDABLE}") });
+        }
+        let Limits { concurrency, abandoned, wall, work_wall, .. } = self.limits;
+        let nothing = [
+            ("concurrency", concurrency == 0),
+            ("abandoned", abandoned == 0),
+            ("wall", wall.is_zero()),
+            ("work_wall", work_wall.is_zero()),
+        ];
+        if let Some((name, _)) = nothing.iter().find(|(_, is_zero)| *is_zero) {
+            return Err(Error::Setting {
+                what: format!("`Limits::{name}` is 0, so no query could run; set it to more"),
+            });
+        }
         if self.token.as_deref().is_some_and(|token| token.len() < MIN_TOKEN_LETTERS) {
             return Err(Error::Setting {
                 what: format!(
@@ -324,3 +355,59 @@ impl Builder {
 
 /// The shortest token that is accepted.
 const MIN_TOKEN_LETTERS: usize = 16;
+
+/// What is wrong with a token that is not [`is_sendable`].
+pub(crate) const UNSENDABLE: &str =
+    "can never match: it must be visible ASCII letters, with no blank or line end before or after them";
+
+/// Whether a request can hold the token: a header is ASCII, and loses what is blank around its value.
+pub(crate) fn is_sendable(token: &str) -> bool {
+    token.trim() == token && token.bytes().all(|byte| matches!(byte, b' '..=b'~'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_that_can_never_match_is_refused() {
+        for token in [
+            "correct horse battery\n",
+            " correct horse battery",
+            "correct\nhorse battery",
+            "correct hors\u{e9} battery",
+        ] {
+            let refused = Builder::new().no_listener().token(token).start().unwrap_err();
+            assert_eq!(refused.to_string(), format!("the token {UNSENDABLE}"), "{token:?}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_token_of_the_environment_that_is_no_text_is_refused_unless_another_is_set() {
+        use std::os::unix::ffi::OsStringExt;
+
+        let given = || Builder::with_token_of(Some(std::ffi::OsString::from_vec(vec![0xff; 20]))).no_listener();
+        assert_eq!(given().start().unwrap_err().to_string(), "the token in LENS_TOKEN is not UTF-8 text; set another");
+        assert!(!given().token("correct horse battery").is_token_unreadable);
+        assert_eq!(Builder::with_token_of(Some("".into())).token, None);
+        assert_eq!(Builder::with_token_of(Some("x".into())).token.as_deref(), Some("x"));
+    }
+
+    #[test]
+    fn limits_of_nothing_are_refused() {
+        type Set = fn(&mut Limits);
+        let nothing: [(&str, Set); 4] = [
+            ("concurrency", |limits| limits.concurrency = 0),
+            ("abandoned", |limits| limits.abandoned = 0),
+            ("wall", |limits| limits.wall = std::time::Duration::ZERO),
+            ("work_wall", |limits| limits.work_wall = std::time::Duration::ZERO),
+        ];
+        for (name, set) in nothing {
+            let mut limits = Limits::default();
+            set(&mut limits);
+            let refused = Builder::new().no_listener().limits(limits).start().unwrap_err();
+            assert_eq!(refused.to_string(), format!("`Limits::{name}` is 0, so no query could run; set it to more"));
+        }
+    }
+}

@@ -60,7 +60,8 @@ impl Checks {
     ///
     /// # Errors
     ///
-    /// Two checks have one name, one is not in the form of a check, or there is no such threshold.
+    /// Two checks have one name, one is not in the form of a check, or there is no such threshold, or it is set to no finite
+    /// number.
     pub fn new(registry: &Registry, own: &[Check], thresholds: &[(String, f64)]) -> Result<Self, Error> {
         let of_skills = registry
             .entries()
@@ -79,6 +80,9 @@ impl Checks {
             return Err(Error::Check { name: checks.pop_last().map(|(name, _)| name).unwrap_or_default(), why });
         }
         for (name, value) in thresholds {
+            if !value.is_finite() {
+                return Err(Error::ThresholdValue { name: name.clone(), value: *value });
+            }
             let found =
                 name.split_once('.').and_then(|(check, threshold)| Some(checks.get_mut(check)?.set(threshold, *value)));
             if found != Some(true) {

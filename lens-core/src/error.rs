@@ -49,6 +49,14 @@ pub enum Error {
         /// The one that was most likely meant.
         nearest: Option<String>,
     },
+    /// A threshold is set to what no value can be compared with.
+    #[error("the threshold `{name}` is set to {value}; it takes a finite number")]
+    ThresholdValue {
+        /// The name.
+        name: String,
+        /// What it is set to.
+        value: f64,
+    },
     /// The file is JSON, but no capture; or it is no JSON at all.
     #[error("this is not a lens capture: {reason}")]
     ForeignCapture {

@@ -48,3 +48,14 @@ fn a_short_token_and_a_taken_name_are_refused() {
     });
     assert_eq!(service.value("1 + 1"), 2);
 }
+
+#[test]
+fn a_threshold_that_is_no_number_is_refused() {
+    let service = Service::start_with(|_| {
+        let start = |value: f64| lens::Builder::new().no_listener().threshold("blocking_call.MIN_MS", value).start();
+        let refused = start(f64::NAN).unwrap_err().to_string();
+        assert_eq!(refused, "the threshold `blocking_call.MIN_MS` is set to NaN; it takes a finite number");
+        lens::Builder::new().address(([127, 0, 0, 1], 0))
+    });
+    assert_eq!(service.value("1 + 1"), 2);
+}

@@ -224,3 +224,12 @@ fn what_is_no_check_is_refused_with_what_it_lacks() {
     assert!(why("a", "# A.\ndef main():\n    return []\n").contains("`# skills: …`"));
     assert!(why("a", "# A.\n# skills: shop\n").contains("def main():"));
 }
+
+#[test]
+fn a_threshold_is_a_finite_number() {
+    for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        let refused = Checks::new(&registry(), &[], &[("queue.LONGEST".to_owned(), value)]).unwrap_err();
+        let expected = format!("the threshold `queue.LONGEST` is set to {value}; it takes a finite number");
+        assert_eq!(refused.to_string(), expected);
+    }
+}

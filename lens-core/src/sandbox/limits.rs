@@ -77,6 +77,10 @@ pub const MAX_NESTING: usize = 200;
 /// See [`MAX_NESTING`].
 pub const MAX_CALL_DEPTH: usize = 1000;
 
+/// 1 h: the greatest [`Limits::wall`] and [`Limits::work_wall`]; longer ones count as this. More would keep a slot for as
+/// long as a query hangs, and could not be added to an instant in the end.
+pub const MAX_WALL: Duration = Duration::from_secs(60 * 60);
+
 /// What a query may use. Whatever is exceeded ends the query with an error that names the limit, its value, the place
 /// in the script and what to do; the service does not notice.
 ///
@@ -99,9 +103,10 @@ pub struct Limits {
     pub nesting: usize,
     /// Operations, calls and loop turns of a query, and elements that its calls go through; [`DEFAULT_STEPS`].
     pub steps: u64,
-    /// The time that a query may take, or the check of one; [`DEFAULT_WALL`].
+    /// The time that a query may take, or the check of one, [`MAX_WALL`] at most; [`DEFAULT_WALL`].
     pub wall: Duration,
-    /// The time that other work on a query's thread may take; [`DEFAULT_WORK_WALL`].
+    /// The time that other work on a query's thread may take, [`MAX_WALL`] at most;
+    /// [`DEFAULT_WORK_WALL`].
     pub work_wall: Duration,
     /// The memory of all values that a query makes, also of those that it no longer needs; [`DEFAULT_HEAP_BYTES`].
     pub heap_bytes: usize,
@@ -127,10 +132,12 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// The same limits, none of them greater than the stack allows.
+    /// The same limits, none of them greater than the stack and the clock allow.
     pub(super) fn clamped(mut self) -> Self {
         self.nesting = self.nesting.clamp(8, MAX_NESTING);
         self.call_depth = self.call_depth.clamp(1, MAX_CALL_DEPTH);
+        self.wall = self.wall.min(MAX_WALL);
+        self.work_wall = self.work_wall.min(MAX_WALL);
         self
     }
 }

@@ -50,3 +50,13 @@ fn a_query_that_takes_long_makes_room_for_the_service() {
     let usable = u32::try_from(std::thread::available_parallelism().unwrap().get()).unwrap();
     assert_eq!(answered(endless), (niceness() + STEP_BACK, usable.div_ceil(2)));
 }
+
+#[test]
+fn a_time_without_an_end_is_an_hour() {
+    let limits = Limits { wall: Duration::MAX, work_wall: Duration::MAX, concurrency: 1, ..Limits::default() };
+    let sandbox = Sandbox::new(limits);
+    assert_eq!((sandbox.limits().wall, sandbox.limits().work_wall), (MAX_WALL, MAX_WALL));
+    for _ in 0..2 {
+        assert_eq!(sandbox.run("1 + 1", empty()).unwrap().value, 2);
+    }
+}
