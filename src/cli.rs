@@ -13,6 +13,7 @@ mod repl;
 mod show;
 mod target;
 
+use std::ffi::OsString;
 use std::io::{IsTerminal, Read};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -87,7 +88,16 @@ struct Service {
     url: String,
     /// The token of a service that is not on this machine
     #[arg(long, env = TOKEN_VARIABLE, hide_env_values = true)]
-    token: Option<String>,
+    token: Option<OsString>,
+}
+
+impl Service {
+    fn remote(self) -> Result<Remote, Failure> {
+        let no_text =
+            |_| Failure::Command(format!("the token, of --token or {TOKEN_VARIABLE}, is not UTF-8 text; give another"));
+        let token = self.token.map(OsString::into_string).transpose().map_err(no_text)?;
+        Remote::new(&self.url, token)
+    }
 }
 
 /// How an answer is shown.
@@ -123,7 +133,7 @@ fn run(command: Command) -> Result<(), Failure> {
     match command.asked {
         Some(Asked::Query { script, service }) => {
             let text = script.read(is_asked_here)?;
-            let target = Remote::new(&service.url, service.token)?;
+            let target = service.remote()?;
             match text {
                 Some(text) => once(&target, &text, &script),
                 None => repl::run(&target, &target.name()),
@@ -147,7 +157,7 @@ fn run(command: Command) -> Result<(), Failure> {
             }
         }
         None => {
-            let target = Remote::new(&command.service.url, command.service.token)?;
+            let target = command.service.remote()?;
             if is_asked_here {
                 return repl::run(&target, &target.name());
             }
@@ -175,20 +185,22 @@ impl Script {
     /// The query: what an argument says, or the standard input. Where it `is_asked_here`, on a terminal, there may be none,
     /// and queries are to be read line by line; one that is only checked is read all the same.
     fn read(&self, is_asked_here: bool) -> Result<Option<String>, Failure> {
-        if let Some(text) = &self.text {
-            return Ok(Some(text.clone()));
-        }
-        if let Some(file) = &self.file {
-            let text = std::fs::read_to_string(file);
+        let (text, whence) = if let Some(text) = &self.text {
+            (text.clone(), "-e".to_owned())
+        } else if let Some(file) = &self.file {
             let why = |error| Failure::Command(format!("{} cannot be read: {error}", file.display()));
-            return text.map(Some).map_err(why);
-        }
-        if is_asked_here && !self.check {
+            (std::fs::read_to_string(file).map_err(why)?, file.display().to_string())
+        } else if is_asked_here && !self.check {
             return Ok(None);
+        } else {
+            let mut text = String::new();
+            let why = |error| Failure::Command(format!("the standard input cannot be read: {error}"));
+            std::io::stdin().read_to_string(&mut text).map_err(why)?;
+            (text, "the standard input".to_owned())
+        };
+        if text.trim().is_empty() {
+            return Err(Failure::Command(format!("there is no query: {whence} is empty")));
         }
-        let mut text = String::new();
-        let why = |error| Failure::Command(format!("the standard input cannot be read: {error}"));
-        std::io::stdin().read_to_string(&mut text).map_err(why)?;
         Ok(Some(text))
     }
 }

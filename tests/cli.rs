@@ -4,7 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Command, Output, Stdio};
 
 use rustix::fs::{Mode, OFlags};
@@ -141,4 +141,81 @@ fn the_command_says_that_there_is_no_console_server() {
     let (code, out, err) = told(&lens(&["console", "-e", "console.tasks()", &closed], ""));
     assert_eq!((code, out.as_str()), (Some(3), ""));
     assert!(err.contains(&closed), "{err}");
+}
+
+/// The address of a service that answers one request with `body`.
+fn answering(body: &'static str) -> (String, std::thread::JoinHandle<()>) {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let thread = std::thread::spawn(move || {
+        let (mut client, _) = listener.accept().unwrap();
+        let mut reader = BufReader::new(client.try_clone().unwrap());
+        let mut line = String::new();
+        let mut length = 0;
+        while reader.read_line(&mut line).unwrap() > 2 {
+            if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
+                length = value.trim().parse().unwrap();
+            }
+            line.clear();
+        }
+        reader.read_exact(&mut vec![0; length]).unwrap();
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length:";
+        write!(client, "{head} {}\r\n\r\n{body}", body.len()).unwrap();
+    });
+    (address, thread)
+}
+
+#[test]
+fn a_check_by_what_is_no_lens_is_no_check() {
+    for body in [
+        r#"{"hello":1}"#,
+        "[true,[]]",
+        r#"{"ok":true}"#,
+        r#"{"ok":false,"errors":[]}"#,
+        r#"{"ok":true,"errors":[{"rendered":"no"}]}"#,
+        r#"{"ok":false,"errors":[{"message":"no"}]}"#,
+    ] {
+        let (address, thread) = answering(body);
+        let (code, out, err) = told(&lens(&["query", "--check", "-e", "this is not starlark", &address], ""));
+        thread.join().unwrap();
+        assert_eq!((code, out.as_str()), (Some(3), ""), "{body}: {err}");
+        assert!(err.contains("another version of lens"), "{body}: {err}");
+    }
+}
+
+#[test]
+fn a_command_that_asks_nothing_or_nobody_is_wrong() {
+    // Nobody listens there, so what goes out ends with 3.
+    let nobody = "127.0.0.1:1";
+    for (arguments, input) in [
+        (vec!["query", nobody], ""),
+        (vec!["query", nobody], " \n"),
+        (vec![nobody], ""),
+        (vec!["query", "--check", nobody], ""),
+        (vec!["query", "-e", "", nobody], ""),
+    ] {
+        let (code, out, err) = told(&lens(&arguments, input));
+        assert_eq!((code, out.as_str()), (Some(2), ""), "{arguments:?}: {err}");
+        assert!(err.contains("there is no query: "), "{arguments:?}: {err}");
+    }
+    for address in ["HTTPS://a", "ftp://x", "::1", "99999"] {
+        let (code, _, err) = told(&lens(&["query", "-e", "1", address], ""));
+        assert_eq!(code, Some(2), "{address}: {err}");
+    }
+    assert_eq!(told(&lens(&["query", "-e", "1", "HTTP://127.0.0.1:1"], "")).0, Some(3));
+    let (code, _, err) = told(&lens(&["query", "-e", "1", "--token", "two\nlines", nobody], ""));
+    assert_eq!(code, Some(2), "{err}");
+    assert!(err.contains("the token can never match"), "{err}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_token_of_the_environment_that_is_no_text_is_told() {
+    use std::os::unix::ffi::OsStrExt;
+
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lens"));
+    command.args(["query", "-e", "1", "127.0.0.1:1"]).env("LENS_TOKEN", std::ffi::OsStr::from_bytes(b"\xff\xfe"));
+    let (code, _, err) = told(&command.output().unwrap());
+    assert_eq!(code, Some(2), "{err}");
+    assert!(err.contains("LENS_TOKEN"), "{err}");
 }

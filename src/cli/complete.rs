@@ -31,6 +31,8 @@ pub(super) fn complete(reference: &Reference, names: &[String], text: &str, at: 
         all
     };
     all.retain(|candidate| candidate.starts_with(word) && candidate != word);
+    // A list of candidates is printed as it is, and one alone is typed.
+    all.retain(|candidate| !candidate.contains(lens_core::error::steers_terminal));
     all.sort();
     all.dedup();
     (start, all)
@@ -166,5 +168,19 @@ mod tests {
         registry.skill(Own::new(&Default::default(), &sandbox, &Default::default())).unwrap();
         let within = complete(&Reference::of(&registry.build()), &[], text, "[s.mem".len());
         assert_eq!(within, (3, vec!["memory_bytes".to_owned()]), "what comes after says what `s` is");
+    }
+
+    #[test]
+    fn a_name_that_steers_the_terminal_is_left_out() {
+        let mut registry = lens_core::RegistryBuilder::for_captures();
+        let sandbox = lens_core::sandbox::Sandbox::new(lens_core::sandbox::Limits::default());
+        registry.skill(Own::new(&Default::default(), &sandbox, &Default::default())).unwrap();
+        let mut reference = Reference::of(&registry.build());
+        reference.skills[0].name = "zz\u{1b}[2J".to_owned();
+        reference.skills[0].functions[0].reference.name = "zz\u{202e}".to_owned();
+        reference.builtins[0].name = "zz\u{9b}".into();
+        assert_eq!(complete(&reference, &["zzz".to_owned()], "zz", 2).1, ["zzz"]);
+        reference.skills[0].name = "zz".to_owned();
+        assert_eq!(complete(&reference, &[], "zz.zz", 5).1, [""; 0]);
     }
 }

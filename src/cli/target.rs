@@ -9,6 +9,7 @@ use lens_core::sandbox::QueryErrorKind;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::builder::{UNSENDABLE, is_sendable};
 use crate::replay::Replay;
 use lens_core::reference::Reference;
 
@@ -85,6 +86,10 @@ pub(super) struct Remote {
 impl Remote {
     pub(super) fn new(url: &str, token: Option<String>) -> Result<Self, Failure> {
         let base = full(url)?;
+        let token = token.filter(|token| !token.is_empty());
+        if token.as_deref().is_some_and(|token| !is_sendable(token)) {
+            return Err(Failure::Command(format!("the token {UNSENDABLE}")));
+        }
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(DEADLINE))
@@ -158,9 +163,11 @@ impl Target for Remote {
     }
 
     fn check(&self, script: &str) -> Result<Vec<String>, Failure> {
-        let answer = self.fetch("/query?check=true", Some(script))?;
-        let errors = answer["errors"].as_array().into_iter().flatten();
-        Ok(errors.filter_map(|error| error["rendered"].as_str().map(str::to_owned)).collect())
+        let checked: Checked = read(self.fetch("/query?check=true", Some(script))?)?;
+        if checked.ok != checked.errors.is_empty() {
+            return Err(another("`ok` and `errors` contradict each other"));
+        }
+        Ok(checked.errors.into_iter().map(|error| error.rendered).collect())
     }
 
     fn reference(&self) -> Result<Reference, Failure> {
@@ -168,30 +175,75 @@ impl Target for Remote {
     }
 }
 
+/// What is wrong with a script, as the service says it.
+#[derive(Deserialize)]
+struct Checked {
+    ok: bool,
+    errors: Vec<Wrong>,
+}
+
+#[derive(Deserialize)]
+struct Wrong {
+    rendered: String,
+}
+
 fn read<T: serde::de::DeserializeOwned>(answer: Value) -> Result<T, Failure> {
-    let newer = |error| Failure::Service(format!("the service answers as another version of lens does: {error}"));
-    serde_json::from_value(answer).map_err(newer)
+    // A list would be read as the fields in their order.
+    if !answer.is_object() {
+        return Err(another("the answer is no object"));
+    }
+    serde_json::from_value(answer).map_err(another)
+}
+
+fn another(why: impl fmt::Display) -> Failure {
+    Failure::Service(format!("the service answers as another version of lens does: {why}"))
 }
 
 /// The URL of lens's first page that a person meant: a port, a host, or the whole.
 fn full(given: &str) -> Result<String, Failure> {
-    let given = given.trim().trim_end_matches('/');
-    if given.starts_with("https://") {
+    let wrong = |why: &str| {
+        Err(Failure::Command(format!("{given:?} is no address: {why}; write it as in `lens 127.0.0.1:6670`")))
+    };
+    let given = given.trim();
+    let (scheme, rest) = given.split_once("://").unwrap_or(("http", given));
+    if scheme.eq_ignore_ascii_case("https") {
         return Err(Failure::Command(
             "lens speaks plain HTTP, and so does this command; ask through a tunnel, as in `ssh -L 6670:127.0.0.1:6670 host`"
                 .to_owned(),
         ));
     }
-    let rest = given.strip_prefix("http://").unwrap_or(given);
+    if !scheme.eq_ignore_ascii_case("http") {
+        return wrong("lens speaks plain HTTP only");
+    }
+    let rest = rest.trim_end_matches('/');
     let is_port = !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit());
     let rest = if is_port { format!("127.0.0.1:{rest}") } else { rest.to_owned() };
-    if rest.is_empty() || rest.contains(char::is_whitespace) {
-        return Err(Failure::Command(format!("{given:?} is no address; write it as in `lens 127.0.0.1:6670`")));
+    if rest.contains(char::is_whitespace) {
+        return wrong("it has a blank in it");
     }
-    let (host, path) = rest.split_once('/').map_or((rest.as_str(), "debug/lens"), |(host, path)| (host, path));
-    let has_port = host.rsplit(']').next().is_some_and(|end| end.contains(':'));
-    let port = if has_port { "" } else { ":6670" };
-    Ok(format!("http://{host}{port}/{path}"))
+    let (place, path) = rest.split_once('/').map_or((rest.as_str(), "debug/lens"), |(place, path)| (place, path));
+    let (host, port) = match place.rsplit_once(':') {
+        // These colons are the host's own.
+        Some((_, end)) if end.ends_with(']') => (place, None),
+        Some((host, port)) => (host, Some(port)),
+        None => (place, None),
+    };
+    if host.is_empty() {
+        return wrong("it has no host");
+    }
+    if host.contains(':') && !host.starts_with('[') {
+        return wrong("an IPv6 address stands in brackets, as in `[::1]:6670`");
+    }
+    let port = port.unwrap_or("6670");
+    let is_port = port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port != 0);
+    if !is_port {
+        return wrong("its port is no number from 1 to 65535");
+    }
+    let url = format!("http://{host}:{port}/{path}");
+    if url.parse::<ureq::http::Uri>().is_err() {
+        return wrong("it is no URL");
+    }
+    Ok(url)
 }
 
 /// A capture in this process: one that was saved, or what a console server told.
@@ -257,7 +309,39 @@ mod tests {
         assert_eq!(full("[::1]:80/"), "http://[::1]:80/debug/lens");
         assert_eq!(full("[::1]"), "http://[::1]:6670/debug/lens");
         assert_eq!(full("http://a:1/internal/lens/"), "http://a:1/internal/lens");
-        assert!(full("https://a").contains("plain HTTP"));
-        assert!(full("").contains("no address"));
+        assert_eq!(full("HTTP://a:1"), "http://a:1/debug/lens");
+        for given in ["https://a", "HTTPS://a", "ftp://a"] {
+            assert!(full(given).contains("plain HTTP"), "{given}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_is_told_why() {
+        for (given, why) in [
+            ("", "it has no host"),
+            ("http://", "it has no host"),
+            ("a b", "it has a blank in it"),
+            ("::1", "an IPv6 address stands in brackets, as in `[::1]:6670`"),
+            ("99999", "its port is no number from 1 to 65535"),
+            ("a:99999", "its port is no number from 1 to 65535"),
+            ("a:0", "its port is no number from 1 to 65535"),
+            ("a:", "its port is no number from 1 to 65535"),
+            ("a:+1", "its port is no number from 1 to 65535"),
+            ("a{", "it is no URL"),
+        ] {
+            let failure = full(given).unwrap_err();
+            let expected = format!("error: {given:?} is no address: {why}; write it as in `lens 127.0.0.1:6670`");
+            assert_eq!((failure.code(), failure.to_string()), (2, expected));
+        }
+    }
+
+    #[test]
+    fn a_token_that_no_header_holds_is_refused() {
+        for token in ["a\nb", " a", "a ", "\u{e9}"] {
+            let failure = Remote::new("a", Some(token.to_owned())).err().unwrap();
+            assert_eq!(failure.code(), 2, "{token:?}");
+            assert_eq!(failure.to_string(), format!("error: the token {UNSENDABLE}"), "{token:?}");
+        }
+        assert!(Remote::new("a", Some("correct horse".to_owned())).is_ok());
     }
 }
