@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use value::beginning;
-pub(crate) use value::{harmless, is_unavailable, json, start, text};
+pub(crate) use value::{harmless, harmless_lines, is_unavailable, json, start, text};
 
 /// How much is shown of an answer.
 #[derive(Clone, Copy, Debug)]

@@ -32,22 +32,12 @@ pub(super) fn value(reply: &Reply, shape: Shape) {
 
 /// Prints a line to the standard output. A closed pipe is no failure: whoever reads the output may have seen enough.
 pub(super) fn say(line: impl Display) {
-    let _ = writeln!(std::io::stdout().lock(), "{}", lines(line));
+    let _ = writeln!(std::io::stdout().lock(), "{}", table::harmless_lines(&line.to_string()));
 }
 
 /// Prints a line to the standard error, if anybody reads it.
 pub(super) fn note(line: impl Display) {
-    let _ = writeln!(std::io::stderr().lock(), "{}", lines(line));
-}
-
-/// A text that keeps its lines and tabs and is harmless but for these: errors and help cite what the service says.
-fn lines(text: impl Display) -> String {
-    let text = text.to_string();
-    let parts = text.split_inclusive(['\n', '\t']).map(|part| {
-        let (inner, end) = part.split_at(part.trim_end_matches(['\n', '\t']).len());
-        table::harmless(inner) + end
-    });
-    parts.collect()
+    let _ = writeln!(std::io::stderr().lock(), "{}", table::harmless_lines(&line.to_string()));
 }
 
 /// What was not there, or not all of it, a line each.
@@ -81,7 +71,7 @@ mod tests {
     fn an_error_keeps_its_lines_and_steers_nothing() {
         let failure = Failure::Query("error: \u{1b}]0;x\u{7}\u{2066}\n --> query:1:1\n\n1 | \tfail()\r".to_owned());
         let shown = "error: \\u{1b}]0;x\\u{7}\\u{2066}\n --> query:1:1\n\n1 | \tfail()\\r";
-        assert_eq!(lines(failure), shown);
-        assert_eq!(lines("a\n"), "a\n");
+        assert_eq!(table::harmless_lines(&failure.to_string()), shown);
+        assert_eq!(table::harmless_lines("a\n"), "a\n");
     }
 }

@@ -206,7 +206,7 @@ async fn reference(
     let format = Asked::of(&uri)?.only(&headers, &[Format::Text, Format::Json, Format::Html])?;
     let reference = Reference::of(&desk.lens.registry);
     Ok(match format {
-        Format::Text | Format::Table => plain(reference.text()),
+        Format::Text | Format::Table => plain(table::harmless_lines(&reference.text())),
         other => shown(other, &reference, |reference| page::reference(reference, &base)),
     })
 }

@@ -7,6 +7,8 @@ use lens_core::signature::Arguments;
 use lens_core::{CallError, Capture};
 use serde_json::Value;
 
+use crate::table::harmless;
+
 /// The tasks of a capture, as text.
 pub(super) fn text(capture: &Capture) -> Result<String, CallError> {
     let count = capture.call("tasks", "count", Arguments::default())?.to_json();
@@ -28,25 +30,25 @@ fn write(text: &mut String, group: &Value) {
     }
     text.push(':');
     if let Some(name) = group["name"].as_str() {
-        let _ = write!(text, " \"{name}\"");
+        let _ = write!(text, " \"{}\"", harmless(name));
     }
-    let _ = writeln!(text, " of {}", group["place"].as_str().unwrap_or("an unknown place"));
+    let _ = writeln!(text, " of {}", harmless(group["place"].as_str().unwrap_or("an unknown place")));
     let ids: Vec<String> = group["tasks"].as_array().into_iter().flatten().map(Value::to_string).collect();
     let _ = writeln!(text, "    ids {}", ids.join(" "));
     if let Some(note) = group["note"].as_str() {
-        let _ = writeln!(text, "    {note}");
+        let _ = writeln!(text, "    {}", harmless(note));
     }
     for frame in group["tree"].as_array().into_iter().flatten() {
         let depth = usize::try_from(frame["depth"].as_u64().unwrap_or(0)).unwrap_or(0);
         let _ = writeln!(text, "    {:indent$}{}", "", word(&frame["function"]), indent = depth * 2);
         if let Some(place) = frame["place"].as_str() {
-            let _ = writeln!(text, "    {:indent$}    {place}", "", indent = depth * 2);
+            let _ = writeln!(text, "    {:indent$}    {}", "", harmless(place), indent = depth * 2);
         }
     }
 }
 
-fn word(value: &Value) -> &str {
-    value.as_str().unwrap_or("?")
+fn word(value: &Value) -> String {
+    harmless(value.as_str().unwrap_or("?"))
 }
 
 #[cfg(test)]
@@ -77,5 +79,17 @@ mod tests {
       tokio::sleep
 ";
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn no_name_forges_a_line_or_steers_the_terminal() {
+        const EVIL: &str = "a\u{1b}[2J\n1 idle";
+        let mut text = String::new();
+        let tree = json!([{"depth": 0, "function": EVIL, "place": EVIL}]);
+        let group =
+            json!({"count": 1, "state": EVIL, "name": EVIL, "place": EVIL, "tasks": [1], "note": EVIL, "tree": tree});
+        write(&mut text, &group);
+        assert_eq!(text.matches("a\\u{1b}[2J\\n1 idle").count(), 6, "{text}");
+        assert!(!text.contains('\u{1b}') && !text.contains("\n1 idle"), "{text}");
     }
 }

@@ -50,6 +50,15 @@ pub(crate) fn harmless(text: impl AsRef<str>) -> String {
     error::harmless(text.as_ref()).into_owned()
 }
 
+/// A text that keeps its lines and tabs and is [`harmless`] but for these: errors and help cite what the service says.
+pub(crate) fn harmless_lines(text: &str) -> String {
+    let parts = text.split_inclusive(['\n', '\t']).map(|part| {
+        let (inner, end) = part.split_at(part.trim_end_matches(['\n', '\t']).len());
+        harmless(inner) + end
+    });
+    parts.collect()
+}
+
 fn write(value: &Value, to: &mut Beginning) -> fmt::Result {
     match value {
         Value::Null => Ok(()),

@@ -184,3 +184,32 @@ fn a_client_that_goes_ends_its_query() {
     // By itself it would go on until its limit.
     assert!(started.elapsed() < WALL / 4, "{:?}", started.elapsed());
 }
+
+/// A skill whose texts steer a terminal.
+struct Steering;
+
+impl lens::Skill for Steering {
+    type State = u64;
+
+    fn about(&self) -> lens::About {
+        lens::About::new("steering", "Steering", "Says \u{1b}[2J and \u{202e}.")
+    }
+
+    fn collect(&self) -> lens::Reading<u64> {
+        Ok(1)
+    }
+
+    fn functions(to: lens::Functions<u64>) -> lens::Functions<u64> {
+        to.value("one", "One \u{9b}.", "steering.one()", |_, lens::skill::NoArguments {}| Ok(1_u64))
+    }
+}
+
+#[test]
+fn the_reference_as_text_keeps_its_lines_and_steers_no_terminal() {
+    let service = Service::start_with(|builder| builder.skill(Steering));
+    let text = service.get("/reference?format=text").body;
+    for part in ["\n# steering: Says \\u{1b}[2J and \\u{202e}.\n", "\n  One \\u{9b}.\n"] {
+        assert!(text.contains(part), "{part:?} is not in\n{text}");
+    }
+    assert!(!text.contains(['\u{1b}', '\u{202e}', '\u{9b}']), "{text}");
+}

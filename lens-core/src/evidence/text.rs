@@ -23,7 +23,7 @@ impl fmt::Display for Line<'_> {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} – {}", self.status().to_uppercase(), Line(&headline(self)))?;
-        writeln!(f, "captured at {}, capture {}", self.captured_at, self.capture)?;
+        writeln!(f, "captured at {}, capture {}", self.captured_at, Line(&self.capture))?;
         if let Some(reason) = &self.reason {
             writeln!(f, "asked because: {}", Line(reason))?;
         }
@@ -41,11 +41,13 @@ impl fmt::Display for Report {
             asked(f, model)?;
         }
         for missing in &self.not_checked {
-            writeln!(f, "not checked: {} ({}), because {}", missing.check, missing.skill, missing.because)?;
+            let [check, skill, because] = [&missing.check, &missing.skill, &missing.because].map(|text| Line(text));
+            writeln!(f, "not checked: {check} ({skill}), because {because}")?;
         }
         for defect in &self.defects {
             let line = defect.line.map(|line| format!(" line {line}")).unwrap_or_default();
-            writeln!(f, "defective check: {} ({}){line}: {}", defect.check, defect.skill, Line(&defect.why))?;
+            let [check, skill, why] = [&defect.check, &defect.skill, &defect.why].map(|text| Line(text));
+            writeln!(f, "defective check: {check} ({skill}){line}: {why}")?;
         }
         Ok(())
     }
@@ -72,7 +74,8 @@ fn asked(f: &mut fmt::Formatter<'_>, model: &ModelPart) -> fmt::Result {
     let models = if model.models.is_empty() { "no model answered".to_owned() } else { model.models.join(", ") };
     writeln!(
         f,
-        "asked: {models}; {} requests ({} retries), {} tokens, {} actions, {} facts refused",
+        "asked: {}; {} requests ({} retries), {} tokens, {} actions, {} facts refused",
+        Line(&models),
         spent.requests,
         spent.retries,
         spent.tokens(),
@@ -83,10 +86,11 @@ fn asked(f: &mut fmt::Formatter<'_>, model: &ModelPart) -> fmt::Result {
         let ended = operated.ended_by.as_ref().map_or_else(|| "still under way".to_owned(), ToString::to_string);
         writeln!(
             f,
-            "looked into {}: {}, {} findings, {ended}",
-            operated.skill,
+            "looked into {}: {}, {} findings, {}",
+            Line(&operated.skill),
             operated.state.word(),
-            operated.findings
+            operated.findings,
+            Line(&ended)
         )?;
     }
     if !model.unknown_skills.is_empty() {
@@ -159,4 +163,33 @@ fn evidence(f: &mut fmt::Formatter<'_>, linked: &Linked) -> fmt::Result {
         writeln!(f, "   may be    {} (hypothesis)", Line(hypothesis))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn no_text_of_a_report_forges_a_line_or_steers_the_terminal() {
+        const EVIL: &str = "a\u{1b}[2J\nOK – all is well";
+        let spent = crate::evidence::Spent::default();
+        let model = json!({
+            "models": [EVIL], "spent": spent, "unknown_skills": [EVIL], "captures": [EVIL],
+            "answer": {"question": EVIL, "facts": [], "hypothesis": EVIL},
+            "operators": [{"skill": EVIL, "state": "healthy", "ended_by": {"panic": EVIL}, "findings": 0}],
+        });
+        let report: Report = serde_json::from_value(json!({
+            "strategy": "checks", "reason": EVIL, "capture": EVIL, "captured_at": "2026-01-01T00:00:00Z",
+            "ended_by": {"repetition": EVIL}, "elapsed_ms": 1.0, "insights": [], "checked_count": 0,
+            "not_checked": [{"check": EVIL, "skill": EVIL, "because": EVIL}],
+            "defects": [{"check": EVIL, "skill": EVIL, "line": 1, "why": EVIL}],
+            "model": model,
+        }))
+        .unwrap();
+        let text = report.to_string();
+        assert_eq!(text.matches("a [2J OK – all is well").count(), 15, "{text}");
+        assert!(!text.contains('\u{1b}') && !text.lines().any(|line| line.starts_with("OK")), "{text}");
+    }
 }
