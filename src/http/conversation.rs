@@ -5,20 +5,21 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Extension, Path, Request, State};
+use axum::extract::{Extension, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, Uri, header};
 use axum::response::IntoResponse;
 use http_body_util::BodyExt;
 use http_body_util::channel::Channel;
 use lens_core::evidence::{Answered as Answer, EndedBy};
 use lens_core::investigation::{Happened, Order, Scheduled, Strategy};
+use mime::Mime;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use super::diagnosis::{MAX_BODY_BYTES, refused};
 use super::format::Format;
 use super::problem::Problem;
-use super::routes::{Answered, Asked, Shared, as_json, body, house, plain};
+use super::routes::{Answered, Asked, Named, Object, Shared, as_json, body, house, plain};
 use super::{Base, REQUEST_DEADLINE};
 
 /// 16 clients may listen to events at once.
@@ -64,17 +65,16 @@ pub(super) async fn ask(
     request: Request,
 ) -> Answered {
     let format = Asked::of(&uri)?.only(&headers, &[Format::Json, Format::Text])?;
-    let is_json = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|kind| kind.starts_with("application/json"));
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()?.parse::<Mime>().ok());
+    let is_json = kind.is_some_and(|kind| kind.essence_str() == mime::APPLICATION_JSON);
     let body = body(request, MAX_BODY_BYTES, "say it in fewer words").await?;
     let wrong = |detail: String| {
         Problem::new(StatusCode::BAD_REQUEST, "body", detail)
             .fix("send the question as text/plain, or JSON like {\"question\": \"how many tasks wait?\"}")
     };
-    let question = match is_json {
-        true => serde_json::from_slice::<Question>(&body)
+    let question: Question = match is_json {
+        true => serde_json::from_slice(&body)
+            .map(|Object(question)| question)
             .map_err(|error| wrong(format!("the body is no question: {error}")))?,
         false => Question {
             question: String::from_utf8(body.into()).map_err(|_| wrong("the question is not UTF-8 text".to_owned()))?,
@@ -195,7 +195,7 @@ pub(super) async fn schedules(State(desk): Shared, uri: Uri) -> Answered {
 }
 
 /// Keeps one from following.
-pub(super) async fn cancel_schedule(State(desk): Shared, Path(id): Path<String>, uri: Uri) -> Answered {
+pub(super) async fn cancel_schedule(State(desk): Shared, Named(id): Named<String>, uri: Uri) -> Answered {
     Asked::of(&uri)?.nothing_else(&[])?;
     match desk.lens.staff().schedules.take(&id) {
         Some(_) => Ok(StatusCode::NO_CONTENT.into_response()),

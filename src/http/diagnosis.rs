@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Extension, Path, Request, State};
+use axum::extract::{Extension, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, Uri, header};
 use axum::response::IntoResponse;
 use axum::routing::{delete, get, post};
@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use super::format::Format;
 use super::problem::Problem;
 use super::report_page;
-use super::routes::{Answered, Asked, Shared, as_json, body, house, plain};
+use super::routes::{Answered, Asked, Named, Object, Shared, as_json, body, house, plain};
 use super::{Base, Desk};
 use crate::investigations::{Entry, Refused, Staff, Summary};
 
@@ -82,7 +82,7 @@ pub(super) struct Wanted {
     /// How long it may take.
     deadline_ms: Option<u64>,
     /// What else it may use.
-    budget: Limited,
+    budget: Object<Limited>,
     /// The only skills that a model may look into.
     skills: Option<BTreeSet<String>>,
 }
@@ -123,8 +123,8 @@ impl Wanted {
             return Err(Problem::new(StatusCode::BAD_REQUEST, "argument", detail).with("argument", "skills"));
         }
         let mut budget = settings.budget.clone();
-        let is_usual = self.deadline_ms.is_none() && self.budget == Limited::default();
-        self.budget.lower(&mut budget);
+        let is_usual = self.deadline_ms.is_none() && self.budget.0 == Limited::default();
+        self.budget.0.lower(&mut budget);
         if let Some(ms) = self.deadline_ms {
             budget.deadline = Duration::from_millis(ms).min(budget.deadline);
         }
@@ -155,7 +155,7 @@ async fn start(
     let mut wanted: Wanted = if body.is_empty() {
         Wanted::default()
     } else {
-        serde_json::from_slice(&body).map_err(|error| {
+        serde_json::from_slice(&body).map(|Object(wanted)| wanted).map_err(|error| {
             Problem::new(StatusCode::BAD_REQUEST, "body", format!("the body is no request to investigate: {error}"))
                 .fix("send nothing, or JSON like {\"reason\": \"orders are slow\", \"deadline_ms\": 5000}")
         })?
@@ -176,7 +176,7 @@ async fn start(
 
 async fn read(
     State(desk): Shared,
-    Path(id): Path<String>,
+    Named(id): Named<String>,
     Extension(Base(base)): Extension<Base>,
     uri: Uri,
     headers: HeaderMap,
@@ -195,7 +195,7 @@ async fn read(
 
 async fn cancel(
     State(desk): Shared,
-    Path(id): Path<String>,
+    Named(id): Named<String>,
     Extension(Base(base)): Extension<Base>,
     uri: Uri,
 ) -> Answered {
@@ -206,7 +206,7 @@ async fn cancel(
 
 async fn capture(
     State(desk): Shared,
-    Path(id): Path<String>,
+    Named(id): Named<String>,
     Extension(Base(base)): Extension<Base>,
     uri: Uri,
 ) -> Answered {

@@ -1,11 +1,14 @@
 //! The routes, and which thread does their work: lens's HTTP thread only reads requests and writes answers; whatever looks
 //! at a skill runs on a thread of the sandbox, because a skill may take its time.
 
+use std::fmt;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
-use axum::extract::{Extension, Path, Query, Request, State};
+use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::{Extension, FromRequestParts, Path, Query, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, Uri, header};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
@@ -14,7 +17,9 @@ use lens_core::sandbox::{Outcome, QueryError, Running, Sandbox};
 use lens_core::signature::Arguments;
 use lens_core::{Capture, Span};
 use maud::Markup;
-use serde::Serialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
@@ -88,7 +93,7 @@ async fn skills(State(desk): Shared, Extension(Base(base)): Extension<Base>, uri
 
 async fn skill(
     State(desk): Shared,
-    Path(name): Path<String>,
+    Named(name): Named<String>,
     Extension(Base(base)): Extension<Base>,
     uri: Uri,
     headers: HeaderMap,
@@ -100,7 +105,7 @@ async fn skill(
 
 async fn function(
     State(desk): Shared,
-    Path((skill, function)): Path<(String, String)>,
+    Named((skill, function)): Named<(String, String)>,
     Extension(Base(base)): Extension<Base>,
     uri: Uri,
     headers: HeaderMap,
@@ -108,6 +113,9 @@ async fn function(
     let asked = Asked::of(&uri)?;
     let format = asked.format(&headers, ANSWER)?;
     let title = format!("{skill}.{function}");
+    if asked.others.iter().any(|(name, _)| name == "format") {
+        return Err(twice("format".to_owned()));
+    }
     let arguments = Arguments::from_query(asked.others);
     let (reply, columns) = work(&desk, &desk.lens.sandbox, move |_, capture| {
         let value = capture.call(&skill, &function, arguments)?.to_json();
@@ -164,7 +172,7 @@ async fn queries(
 
 async fn saved_query(
     State(desk): Shared,
-    Path(name): Path<String>,
+    Named(name): Named<String>,
     Extension(Base(base)): Extension<Base>,
     uri: Uri,
     headers: HeaderMap,
@@ -219,6 +227,11 @@ async fn series(State(desk): Shared, Extension(Base(base)): Extension<Base>, uri
     asked.nothing_else(&["format", "last", "name"])?;
     let capture = desk.lens.capture();
     let Some(name) = name else {
+        if last.is_some() {
+            return Err(
+                Problem::new(StatusCode::BAD_REQUEST, "argument", "`last` needs `name`").with("argument", "last")
+            );
+        }
         let list = capture.history().list();
         return Ok(shown(format, &list, |list| page::series_list(list, &base)));
     };
@@ -348,13 +361,56 @@ pub(super) fn lost() -> Problem {
 
 /// A request's body, of at most `limit` bytes; `fix` says what to do about one that is longer.
 pub(super) async fn body(request: Request, limit: usize, fix: &'static str) -> Result<Bytes, Problem> {
+    let too_long = || {
+        let detail = format!("the body has more than {limit} bytes");
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body", detail).fix(fix)
+    };
+    // What says beforehand that it is too long is not waited for.
+    if request.body().size_hint().lower() > limit as u64 {
+        return Err(too_long());
+    }
     match Limited::new(request.into_body(), limit).collect().await {
         Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => {
-            Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body", format!("the body has more than {limit} bytes"))
-                .fix(fix))
-        }
+        Err(error) if error.is::<LengthLimitError>() => Err(too_long()),
         Err(error) => Err(Problem::new(StatusCode::BAD_REQUEST, "body", format!("the body cannot be read: {error}"))),
+    }
+}
+
+/// What a path names. One that cannot be read is a problem like any other.
+pub(super) struct Named<T>(pub(super) T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Named<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Path(names) = Path::from_request_parts(parts, state).await.map_err(|error| {
+            Problem::new(error.status(), "path", format!("the path cannot be read: {}", error.body_text()))
+        })?;
+        Ok(Self(names))
+    }
+}
+
+/// What must be a JSON object: serde also reads the fields of a list, in their order.
+#[derive(Default)]
+pub(super) struct Object<T>(pub(super) T);
+
+impl<'de, T: DeserializeOwned> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Fields<T>(PhantomData<T>);
+
+        impl<'de, T: DeserializeOwned> Visitor<'de> for Fields<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+            }
+        }
+
+        from.deserialize_map(Fields(PhantomData))
     }
 }
 
@@ -394,6 +450,9 @@ impl Asked {
     pub(super) fn nothing_else(self, known: &[&str]) -> Result<(), Problem> {
         let format = self.format.filter(|_| !known.contains(&"format")).map(|_| "format".to_owned());
         let Some(name) = format.or_else(|| self.others.into_iter().next().map(|(name, _)| name)) else { return Ok(()) };
+        if known.contains(&name.as_str()) {
+            return Err(twice(name));
+        }
         let nearest = lens_core::error::nearest(&name, known.iter().copied());
         let takes = match known {
             [] => "none".to_owned(),
@@ -402,6 +461,12 @@ impl Asked {
         let detail = format!("this route has no argument `{name}`; it takes {takes}");
         Err(Problem::new(StatusCode::BAD_REQUEST, "argument", detail).with("argument", name).with("nearest", nearest))
     }
+}
+
+/// An argument of which only the first could count.
+fn twice(name: String) -> Problem {
+    let detail = format!("`{name}` is given twice");
+    Problem::new(StatusCode::BAD_REQUEST, "argument", detail).with("argument", name)
 }
 
 /// A reply in the format that was asked for.

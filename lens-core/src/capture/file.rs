@@ -128,6 +128,8 @@ fn parse(text: &str) -> Result<File<&RawValue>, Error> {
         return Err(Error::TruncatedCapture { reason: "it is empty".to_owned() });
     }
     match serde_json::from_str::<Head>(text) {
+        // A list is read as the fields in their order.
+        Ok(_) if !text.trim_start().starts_with('{') => return Err(foreign("it is JSON without a format")),
         Ok(head) if head.format != FORMAT => return Err(foreign(&format!("its format is {:?}", head.format))),
         Ok(head) if head.version > FORMAT_VERSION => {
             return Err(Error::NewerCapture { found: head.version, supported: FORMAT_VERSION });

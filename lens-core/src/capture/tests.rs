@@ -138,6 +138,7 @@ fn truncated_foreign_and_newer_files_say_what_they_are() {
     assert_eq!(refusal(b"\x00\xff\xfe"), "this is not a lens capture: it is not text");
     assert_eq!(refusal(b"hello"), "this is not a lens capture: it is not JSON");
     assert_eq!(refusal(b"{\"a\": 1}"), "this is not a lens capture: it is JSON without a format");
+    assert_eq!(refusal(b"[\"lens-capture\", 1]"), "this is not a lens capture: it is JSON without a format");
     assert_eq!(refusal(b"{\"format\":\"x\",\"version\":1}"), "this is not a lens capture: its format is \"x\"");
     assert_eq!(
         refusal(b"{\"format\":\"lens-capture\",\"version\":2,\"more\":[]}"),

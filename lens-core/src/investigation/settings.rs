@@ -91,8 +91,12 @@ impl Strategy {
         if let Some(found) = known.iter().find(|strategy| strategy.name() == name) {
             return Ok(found.clone());
         }
-        let mut names: Vec<&str> = known.iter().map(Self::name).collect();
-        names.dedup();
+        let mut names: Vec<&str> = Vec::new();
+        for name in known.iter().map(Self::name) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
         let meant = nearest(name, names.iter().copied()).map(|near| format!("; did you mean `{near}`?"));
         Err(format!("there is no strategy `{name}`{}; there are {}", meant.unwrap_or_default(), names.join(", ")))
     }
@@ -193,5 +197,18 @@ impl Order {
     pub fn skills<S: Into<String>>(mut self, skills: impl IntoIterator<Item = S>) -> Self {
         self.skills = Some(skills.into_iter().map(Into::into).collect());
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_strategy_is_told_each_name_once() {
+        for settings in [Strategy::Checks, Strategy::Pipeline, Strategy::AgentLoop] {
+            let refused = settings.named("bogus").unwrap_err();
+            assert_eq!(refused, "there is no strategy `bogus`; there are checks, pipeline, agent_loop");
+        }
     }
 }
