@@ -13,6 +13,7 @@ pub mod evidence;
 pub mod investigation;
 pub mod metric;
 pub mod model;
+pub mod numbers;
 pub mod on_demand;
 pub mod place;
 pub mod reading;

@@ -120,9 +120,12 @@ impl Rings {
         };
         let length = resolution.seconds();
         let closed = coarse.closed.iter().map(|&(interval, [min, max, mean, last])| {
-            (interval * length, Bucket { min: min.into(), max: max.into(), mean: mean.into(), last: last.into() })
+            (
+                interval.saturating_mul(length),
+                Bucket { min: min.into(), max: max.into(), mean: mean.into(), last: last.into() },
+            )
         });
-        let open = coarse.open.iter().map(|open| (open.interval * length, open.bucket()));
+        let open = coarse.open.iter().map(|open| (open.interval.saturating_mul(length), open.bucket()));
         closed.chain(open).filter(|&(start, _)| start.saturating_add(length) > from && start <= to).collect()
     }
 

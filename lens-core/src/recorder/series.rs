@@ -55,7 +55,7 @@ impl Series {
             return Err(CallError::argument("last", format!("`last` takes a length of at least 1s, not \"{last}\"")));
         }
         let resolution = Resolution::that_reaches(last.0);
-        let points = rings.points(resolution, (second + 1).saturating_sub(seconds), second);
+        let points = rings.points(resolution, second.saturating_sub(seconds - 1), second);
         if points.is_empty() {
             return Err(CallError::Unavailable {
                 subject: format!("the series `{}` over the last {last}", reference.name),

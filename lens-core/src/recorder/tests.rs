@@ -156,3 +156,23 @@ fn a_saved_history_answers_as_the_recorder_did() {
         assert_eq!(saved.series("queue.depth", span).unwrap(), view.series("queue.depth", span).unwrap());
     }
 }
+
+#[test]
+fn the_last_second_of_all_has_a_series() {
+    let (recorder, now) = recorded(&DEPTH, 0..100, f64::from);
+    let mut saved = serde_json::to_value(recorder.until(now).save()).unwrap();
+    saved["second"] = u32::MAX.into();
+    let rings = &mut saved["series"][0]["rings"];
+    rings["seconds"][0][0] = u32::MAX.into();
+    for coarse in ["tens", "minutes"] {
+        rings[coarse]["closed"][0][0] = u32::MAX.into();
+        rings[coarse]["open"]["interval"] = u32::MAX.into();
+    }
+    let saved: SavedHistory = serde_json::from_value(saved).unwrap();
+    let points = |seconds| saved.series("queue.depth", Span::seconds(seconds)).unwrap().points;
+    let last = saved.started_at.plus(Duration::from_secs(u32::MAX.into()));
+    assert_eq!(points(1).iter().map(|point| (point.at, point.last)).collect::<Vec<_>>(), [(last, 0.0)]);
+    for seconds in [3600, 86_400] {
+        assert_eq!(points(seconds).iter().map(|point| point.at).collect::<Vec<_>>(), [last, last]);
+    }
+}
