@@ -1,6 +1,8 @@
 //! Where the bytes of a snapshot are. Separate because these sums are the definitions that functions, metrics and the
 //! diagnosis share.
 
+use lens_core::numbers::total;
+
 use crate::process::ProcessMemory;
 use crate::snapshot::{BinReadings, BlockReadings, LargeClass, LargeReadings, SizeClasses, SmallClass, Snapshot};
 
@@ -25,15 +27,15 @@ pub(crate) struct Breakdown {
 impl Breakdown {
     pub(crate) fn of(snapshot: &Snapshot, classes: &SizeClasses) -> Self {
         let pairs = || snapshot.bins.iter().zip(&classes.small);
-        let slabs: u64 = pairs().map(|(bin, class)| bin.curslabs * class.slab_size).sum();
-        let thread_caches = snapshot.merged.tcache_bytes + snapshot.merged.tcache_stashed_bytes;
+        let slabs = total(pairs().map(|(bin, class)| bin.curslabs.saturating_mul(class.slab_size)));
+        let thread_caches = snapshot.merged.tcache_bytes.saturating_add(snapshot.merged.tcache_stashed_bytes);
         Self {
             live: snapshot.totals.allocated.saturating_sub(thread_caches),
             thread_caches,
-            slab_waste: pairs().map(|(bin, class)| class.waste_bytes(bin)).sum(),
+            slab_waste: total(pairs().map(|(bin, class)| class.waste_bytes(bin))),
             large_padding: snapshot.totals.active.saturating_sub(slabs).saturating_sub(snapshot.blocks.large_allocated),
-            dirty: snapshot.merged.pdirty * classes.page_bytes,
-            muzzy: snapshot.merged.pmuzzy * classes.page_bytes,
+            dirty: snapshot.merged.pdirty.saturating_mul(classes.page_bytes),
+            muzzy: snapshot.merged.pmuzzy.saturating_mul(classes.page_bytes),
             metadata: snapshot.totals.metadata,
             retained: snapshot.totals.retained,
             resident: snapshot.totals.resident,
@@ -44,7 +46,7 @@ impl Breakdown {
 impl Breakdown {
     /// The part of the metadata that can be in memory: what of `resident` is nothing else.
     pub(crate) fn metadata_resident(&self) -> u64 {
-        let others = self.live + self.thread_caches + self.slab_waste + self.large_padding + self.dirty;
+        let others = total([self.live, self.thread_caches, self.slab_waste, self.large_padding, self.dirty]);
         self.resident.saturating_sub(others)
     }
 }
@@ -52,20 +54,20 @@ impl Breakdown {
 impl BlockReadings {
     /// Blocks that left the arena or came back.
     pub(crate) fn events(&self) -> u64 {
-        self.small_nmalloc + self.small_ndalloc + self.large_nmalloc + self.large_ndalloc
+        total([self.small_nmalloc, self.small_ndalloc, self.large_nmalloc, self.large_ndalloc])
     }
 }
 
 impl SmallClass {
     /// Regions that the bin's slabs have room for.
     pub(crate) fn regions(&self, bin: &BinReadings) -> u64 {
-        self.nregs * bin.curslabs
+        self.nregs.saturating_mul(bin.curslabs)
     }
 
     /// Bytes of the bin's slabs that hold nothing. Slabs and regions are counted one after the other, so a moment's
     /// difference can make more regions than there is room for: that reads as no waste.
     pub(crate) fn waste_bytes(&self, bin: &BinReadings) -> u64 {
-        self.regions(bin).saturating_sub(bin.curregs) * self.size
+        self.regions(bin).saturating_sub(bin.curregs).saturating_mul(self.size)
     }
 }
 
@@ -85,8 +87,8 @@ impl SizeClasses {
         });
         let mut traffic = Traffic { allocated: 0, deallocated: 0 };
         for (nmalloc, ndalloc, size) in small.chain(large) {
-            traffic.allocated += nmalloc * size;
-            traffic.deallocated += ndalloc * size;
+            traffic.allocated = traffic.allocated.saturating_add(nmalloc.saturating_mul(size));
+            traffic.deallocated = traffic.deallocated.saturating_add(ndalloc.saturating_mul(size));
         }
         traffic
     }
@@ -116,8 +118,14 @@ impl Breakdown {
     /// Compares with what the kernel counts. What was swapped out was touched, so it counts like memory.
     pub(crate) fn in_memory(&self, memory: &ProcessMemory) -> InMemory {
         let muzzy = memory.walked.as_ref().map_or(self.muzzy, |walked| self.muzzy.min(walked.lazy_free_bytes));
-        let kernel = memory.anonymous_bytes + memory.swap_bytes;
-        let jemalloc = self.resident + muzzy;
+        let kernel = memory.anonymous_bytes.saturating_add(memory.swap_bytes);
+        let jemalloc = self.resident.saturating_add(muzzy);
         InMemory { muzzy, foreign: kernel.saturating_sub(jemalloc), untouched: jemalloc.saturating_sub(kernel) }
     }
+}
+
+/// `number * factor`, which has room in twice the bits: for comparisons, where a product that saturates would hide which
+/// side is greater.
+pub(crate) fn product(number: u64, factor: u64) -> u128 {
+    u128::from(number) * u128::from(factor)
 }

@@ -39,3 +39,6 @@ pub(crate) fn add(to: Functions<HeapState>) -> Functions<HeapState> {
     .into_iter()
     .fold(to, |to, add| add(to))
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 
 use lens_core::Timestamp;
 
+use crate::breakdown::product;
 use crate::history::HeapPoint;
 use crate::snapshot::Arena;
 use crate::state::JemallocState;
@@ -49,23 +50,24 @@ impl Dirty {
         let mut dirty = Self::default();
         let background = state.configuration.has_background_threads;
         for arena in state.snapshot.arenas.iter().filter(|arena| arena.readings.pdirty > 0) {
-            let bytes = arena.readings.pdirty * state.classes.page_bytes;
+            let bytes = arena.readings.pdirty.saturating_mul(state.classes.page_bytes);
             let span_ms = span_ms(arena, background);
             dirty.span_ms = dirty.span_ms.max(span_ms.unwrap_or(0));
-            match fate(arena, span_ms.and_then(|span| state.history.before(now, span))) {
-                Fate::Decays => dirty.decaying_bytes += bytes,
-                Fate::Open if span_ms.is_none() => dirty.kept_bytes += bytes,
-                Fate::Open => dirty.open_bytes += bytes,
-                Fate::Kept => dirty.kept_bytes += bytes,
+            let sum = match fate(arena, span_ms.and_then(|span| state.history.before(now, span))) {
+                Fate::Decays => &mut dirty.decaying_bytes,
+                Fate::Open if span_ms.is_none() => &mut dirty.kept_bytes,
+                Fate::Open => &mut dirty.open_bytes,
+                Fate::Kept => &mut dirty.kept_bytes,
                 Fate::Stays => {
-                    dirty.stays_bytes += bytes;
                     dirty.stays.push(arena.index);
+                    &mut dirty.stays_bytes
                 }
                 Fate::StaysIdle => {
-                    dirty.idle_bytes += bytes;
                     dirty.idle.push(arena.index);
+                    &mut dirty.idle_bytes
                 }
-            }
+            };
+            *sum = sum.saturating_add(bytes);
         }
         dirty
     }
@@ -75,7 +77,7 @@ impl Dirty {
 fn span_ms(arena: &Arena, has_background_threads: bool) -> Option<u64> {
     let decay = u64::try_from(arena.decay.dirty_decay_ms).ok()?;
     let wakes = if has_background_threads { BACKGROUND_WAKES_MS } else { 0 };
-    Some((2 * decay + wakes).max(LEAST_SPAN_MS))
+    Some(decay.saturating_mul(2).saturating_add(wakes).max(LEAST_SPAN_MS))
 }
 
 /// What becomes of the dirty pages of `arena`, seen from what it was `before`.
@@ -89,7 +91,7 @@ pub(crate) fn fate(arena: &Arena, before: Option<&HeapPoint>) -> Fate {
     if arena.readings.dirty_purged > before.dirty_purged {
         return Fate::Decays;
     }
-    if arena.readings.pdirty * 100 > before.pdirty * SAME_PERCENT {
+    if product(arena.readings.pdirty, 100) > product(before.pdirty, SAME_PERCENT) {
         return Fate::Open;
     }
     if arena.blocks.events() == before.events { Fate::StaysIdle } else { Fate::Stays }

@@ -2,12 +2,13 @@
 //! a state, an instant and a growth.
 
 use lens_core::Timestamp;
+use lens_core::numbers::total;
 
 use super::cause::{CauseRow, HeapCause};
 use super::dirty::Dirty;
 use super::growth::Growth;
 use super::{Diagnosis, Undecided, Verdict};
-use crate::breakdown::Breakdown;
+use crate::breakdown::{Breakdown, product};
 use crate::functions::share;
 use crate::process::ProcessMemory;
 use crate::state::{HeapState, JemallocState};
@@ -32,7 +33,8 @@ pub(super) fn judge(state: &HeapState, now: Timestamp, growth: &Growth) -> Diagn
     let memory = state.process.as_ref().ok();
     let rss = memory.map(|memory| memory.rss_bytes);
     let resident = state.jemalloc.as_ref().map_or(0, |jemalloc| jemalloc.snapshot.totals.resident);
-    let floor = FLOOR_BYTES.max(rss.unwrap_or(resident) * FLOOR_PERCENT / 100);
+    let part = product(rss.unwrap_or(resident), FLOOR_PERCENT) / 100;
+    let floor = FLOOR_BYTES.max(u64::try_from(part).unwrap_or(u64::MAX));
     let mut found = Found { rss, floor, causes: Vec::new(), undecided: Vec::new() };
     match &state.jemalloc {
         Ok(jemalloc) => found.jemalloc(jemalloc, memory, now),
@@ -83,7 +85,7 @@ impl Found {
     fn jemalloc(&mut self, state: &JemallocState, memory: Option<&ProcessMemory>, now: Timestamp) {
         let parts = Breakdown::of(&state.snapshot, &state.classes);
         let allocated = state.snapshot.totals.allocated;
-        let is_many = |bytes: u64| bytes * 100 > allocated * UNUSED_PERCENT;
+        let is_many = |bytes: u64| product(bytes, 100) > product(allocated, UNUSED_PERCENT);
         if is_many(parts.slab_waste) {
             self.add(HeapCause::SparseSlabs, parts.slab_waste, sparse(state, &parts), SPARSE_REMEDY);
         }
@@ -93,7 +95,7 @@ impl Found {
         if is_many(parts.large_padding) {
             self.add(HeapCause::LargePadding, parts.large_padding, padding(state, &parts), PADDING_REMEDY);
         }
-        if parts.metadata * 100 > parts.resident * UNUSED_PERCENT {
+        if product(parts.metadata, 100) > product(parts.resident, UNUSED_PERCENT) {
             self.add(HeapCause::Metadata, parts.metadata, metadata(state, &parts), METADATA_REMEDY);
         }
         self.dirty(state, &Dirty::of(state, now));
@@ -125,7 +127,7 @@ impl Found {
             );
         }
         let alone = if dirty.idle.len() == 1 { dirty.idle_bytes } else { 0 };
-        let stays = dirty.stays_bytes + alone;
+        let stays = dirty.stays_bytes.saturating_add(alone);
         let arenas: Vec<u64> =
             if alone > 0 { [&dirty.stays[..], &dirty.idle[..]].concat() } else { dirty.stays.clone() };
         let evidence = format!(
@@ -168,7 +170,7 @@ impl Found {
         } else {
             self.add(HeapCause::ForeignMemory, compared.foreign, evidence, FOREIGN_REMEDY);
         }
-        if compared.untouched * 100 >= parts.resident * UNTOUCHED_PERCENT {
+        if product(compared.untouched, 100) >= product(parts.resident, UNTOUCHED_PERCENT) {
             let evidence = format!(
                 "jemalloc counts {} as resident, the kernel finds {} in memory and {} in swap",
                 mib(parts.resident),
@@ -285,7 +287,7 @@ fn caches(state: &JemallocState, parts: &Breakdown) -> String {
 }
 
 fn padding(state: &JemallocState, parts: &Breakdown) -> String {
-    let blocks: u64 = state.snapshot.large.iter().map(|large| large.readings.curlextents).sum();
+    let blocks = total(state.snapshot.large.iter().map(|large| large.readings.curlextents));
     format!("{} are lost because each of {blocks} large blocks has a page more than it needs", mib(parts.large_padding))
 }
 

@@ -47,16 +47,16 @@ fn arenas(view: &View<'_, HeapState>, _: NoArguments) -> Result<Vec<ArenaRow>, C
     let rows = state.snapshot.arenas.iter().map(|arena| ArenaRow {
         arena: arena.index,
         thread_count: arena.readings.nthreads,
-        allocated_bytes: arena.blocks.small_allocated + arena.blocks.large_allocated,
-        active_bytes: arena.readings.pactive * page,
-        dirty_bytes: arena.readings.pdirty * page,
-        muzzy_bytes: arena.readings.pmuzzy * page,
+        allocated_bytes: arena.blocks.small_allocated.saturating_add(arena.blocks.large_allocated),
+        active_bytes: arena.readings.pactive.saturating_mul(page),
+        dirty_bytes: arena.readings.pdirty.saturating_mul(page),
+        muzzy_bytes: arena.readings.pmuzzy.saturating_mul(page),
         resident_bytes: arena.readings.resident,
         mapped_bytes: arena.readings.mapped,
         retained_bytes: arena.readings.retained,
-        metadata_bytes: arena.readings.base + arena.readings.internal,
+        metadata_bytes: arena.readings.base.saturating_add(arena.readings.internal),
         tcache_bytes: arena.readings.tcache_bytes,
-        requests_total: arena.blocks.small_nrequests + arena.blocks.large_nrequests,
+        requests_total: arena.blocks.small_nrequests.saturating_add(arena.blocks.large_nrequests),
     });
     Ok(rows.collect())
 }

@@ -125,7 +125,7 @@ fn bins(view: &View<'_, HeapState>, arguments: BinsArguments) -> Result<Vec<BinR
             used_count: bin.curregs,
             region_count: class.regions(bin),
             util_ratio: share(bin.curregs, class.regions(bin)),
-            used_bytes: bin.curregs * class.size,
+            used_bytes: bin.curregs.saturating_mul(class.size),
             waste_bytes: class.waste_bytes(bin),
             slab_count: bin.curslabs,
             nonfull_slab_count: bin.nonfull_slabs,
@@ -173,8 +173,8 @@ fn large(view: &View<'_, HeapState>, arguments: LimitArgument) -> Result<Vec<Lar
             LargeRow {
                 largest_bytes: size,
                 block_count: large.readings.curlextents,
-                at_most_bytes: large.readings.curlextents * size,
-                padding_bytes: large.readings.curlextents * page,
+                at_most_bytes: large.readings.curlextents.saturating_mul(size),
+                padding_bytes: large.readings.curlextents.saturating_mul(page),
                 requests_total: large.readings.nrequests,
             }
         })

@@ -43,8 +43,8 @@ fn decay(view: &View<'_, HeapState>, _: NoArguments) -> Result<Vec<DecayRow>, Ca
     let page = state.classes.page_bytes;
     let rows = state.snapshot.arenas.iter().map(|arena| DecayRow {
         arena: arena.index,
-        dirty_bytes: arena.readings.pdirty * page,
-        muzzy_bytes: arena.readings.pmuzzy * page,
+        dirty_bytes: arena.readings.pdirty.saturating_mul(page),
+        muzzy_bytes: arena.readings.pmuzzy.saturating_mul(page),
         dirty_decay_ms: milliseconds(arena.decay.dirty_decay_ms),
         muzzy_decay_ms: milliseconds(arena.decay.muzzy_decay_ms),
         is_idle: state
@@ -54,8 +54,8 @@ fn decay(view: &View<'_, HeapState>, _: NoArguments) -> Result<Vec<DecayRow>, Ca
             .into(),
         dirty_purges_total: arena.readings.dirty_npurge,
         dirty_madvises_total: arena.readings.dirty_nmadvise,
-        dirty_purged_bytes: arena.readings.dirty_purged * page,
-        muzzy_purged_bytes: arena.readings.muzzy_purged * page,
+        dirty_purged_bytes: arena.readings.dirty_purged.saturating_mul(page),
+        muzzy_purged_bytes: arena.readings.muzzy_purged.saturating_mul(page),
     });
     Ok(rows.collect())
 }

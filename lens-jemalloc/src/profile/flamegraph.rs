@@ -17,7 +17,8 @@ pub(super) fn draw(profile: &HeapProfile, shown: Shown) -> Result<Vec<u8>, Unava
             Some(place) => format!("{} ({place})", frame.function).replace(';', ","),
             None => frame.function.replace(';', ","),
         });
-        *bytes.entry(names.collect::<Vec<_>>().join(";")).or_default() += grown;
+        let sum = bytes.entry(names.collect::<Vec<_>>().join(";")).or_default();
+        *sum = sum.saturating_add(grown);
     }
     if bytes.is_empty() {
         return Err(Unavailable::NotYet {

@@ -41,7 +41,7 @@ pub fn sites(profile: &HeapProfile) -> Vec<Site<'_>> {
             total: None,
             largest: stack,
         });
-        site.sample_count += stack.sample_count;
+        site.sample_count = site.sample_count.saturating_add(stack.sample_count);
         site.live = site.live + stack.live;
         site.base = site.base + stack.base;
         if let Some(total) = stack.total {
