@@ -111,6 +111,65 @@ pub(crate) fn examine<S: Skill>(
     report
 }
 
+/// States like this one as somebody may write them into a file: with each integer alone as large as its type allows, and
+/// with all of them.
+pub(crate) fn greatest<S: Serialize + serde::de::DeserializeOwned>(state: &S) -> Vec<S> {
+    let json = serde_json::to_value(state).unwrap();
+    let mut places = Vec::new();
+    integers(&json, String::new(), &mut places);
+    let mut all = json.clone();
+    let mut states = Vec::new();
+    for place in &places {
+        let with = |json: &Value, number: u64| {
+            let mut json = json.clone();
+            *json.pointer_mut(place).unwrap() = number.into();
+            json
+        };
+        let fits = |number: &u64| serde_json::from_value::<S>(with(&json, *number)).is_ok();
+        let most = [u64::MAX, i64::MAX as u64, u32::MAX.into()].into_iter().find(fits).unwrap();
+        states.push(serde_json::from_value(with(&json, most)).unwrap());
+        // Not all go together: a duration's nanoseconds carry over into its seconds.
+        let more = with(&all, most);
+        if serde_json::from_value::<S>(more.clone()).is_ok() {
+            all = more;
+        }
+    }
+    states.push(serde_json::from_value(all).unwrap());
+    states
+}
+
+/// Where in `json` integers are.
+fn integers(json: &Value, place: String, places: &mut Vec<String>) {
+    match json {
+        Value::Number(number) if !number.is_f64() => places.push(place),
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(index, item)| integers(item, format!("{place}/{index}"), places));
+        }
+        Value::Object(fields) => {
+            fields.iter().for_each(|(name, field)| integers(field, format!("{place}/{name}"), places));
+        }
+        _ => {}
+    }
+}
+
+/// Asks every function of a skill of a state, without arguments.
+pub(crate) fn ask_all<S: Skill>(state: S::State) {
+    let mut builder = RegistryBuilder::new();
+    builder.unread::<S>(About::new("asked", "", ""), Unavailable::NeedsTokioUnstable).unwrap();
+    let registry = builder.build();
+    let history = Arc::new(Recorder::new()).until(Instant::now());
+    let state: lens_core::registry::State = Arc::new(Frozen(state));
+    let entry = registry.get("asked").unwrap();
+    for function in entry.functions() {
+        let arguments = Arguments::named(std::iter::empty().collect());
+        // An error that says why is an answer, too.
+        match entry.call(&function.name, &state, Timestamp::now(), &history, arguments) {
+            Ok(answer) => drop(answer.to_json()),
+            Err(error) => assert!(!matches!(error, CallError::Panicked { .. }), "{error}"),
+        }
+    }
+}
+
 /// The same state after it was saved in a file and opened.
 pub(crate) fn saved<S: Serialize + serde::de::DeserializeOwned>(state: &S) -> S {
     serde_json::from_value(serde_json::to_value(state).unwrap()).unwrap()

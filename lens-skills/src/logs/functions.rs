@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
+use lens_core::numbers::total;
 use lens_core::skill::NoArguments;
 use lens_core::{Functions, Timestamp, time};
 use schemars::JsonSchema;
@@ -216,7 +217,7 @@ pub(super) fn add(to: Functions<LogsState>) -> Functions<LogsState> {
 fn stats(state: &LogsState) -> LogStats {
     let rate = |counts: &dyn Fn(&PlaceCount) -> bool| {
         let window = state.window?.as_secs_f64();
-        let events: u64 = state.places.iter().filter(|place| counts(place)).map(PlaceCount::in_window).sum();
+        let events = total(state.places.iter().filter(|place| counts(place)).map(PlaceCount::in_window));
         per_second(events, window)
     };
     LogStats {
@@ -283,7 +284,7 @@ fn targets(state: &LogsState, limit: usize) -> Vec<LogTargetRow> {
         targets.entry(&place.target).or_default().push(place);
     }
     let of = |places: &[&PlaceCount], level: Option<Level>| -> u64 {
-        places.iter().filter(|place| level.is_none_or(|level| place.level == level)).map(|place| place.count).sum()
+        total(places.iter().filter(|place| level.is_none_or(|level| place.level == level)).map(|place| place.count))
     };
     let row = |(target, places): (&str, Vec<&PlaceCount>)| LogTargetRow {
         target: target.to_owned(),
@@ -292,7 +293,7 @@ fn targets(state: &LogsState, limit: usize) -> Vec<LogTargetRow> {
         events_total: of(&places, None),
         rate_per_s: state
             .window
-            .and_then(|window| per_second(places.iter().map(|place| place.in_window()).sum(), window.as_secs_f64())),
+            .and_then(|window| per_second(total(places.iter().map(|place| place.in_window())), window.as_secs_f64())),
     };
     let mut rows: Vec<_> = targets.into_iter().map(row).collect();
     rows.sort_by_key(|row| Reverse((row.errors_total, row.warnings_total, row.events_total)));

@@ -10,7 +10,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use super::levels::ByLevel;
 use super::state::{LogEvent, PlaceCount};
 use super::*;
-use crate::testing::{ask, examine, free_text, saved};
+use crate::testing::{ask, ask_all, examine, free_text, greatest, saved};
 
 fn no_task() -> Option<(u64, Option<&'static std::panic::Location<'static>>)> {
     None
@@ -323,4 +323,31 @@ fn a_burst_of_a_place_that_is_not_counted_any_more_is_found() {
     let [finding] = &found[..] else { panic!("{found:?}") };
     assert_eq!(finding.place.as_deref(), Some("src/till.rs:7"));
     assert_eq!(finding.facts.len(), 2);
+}
+
+#[test]
+fn the_greatest_counts_of_a_file_are_summed_up_to_the_greatest_number() {
+    let place = |level, line| PlaceCount {
+        level,
+        target: "shop".to_owned(),
+        place: Some(here(line)),
+        count: u64::MAX,
+        before: 0,
+        first_at: Timestamp::default(),
+    };
+    let state = LogsState {
+        totals: ByLevel([u64::MAX; 5]),
+        dropped: u64::MAX,
+        elsewhere: u64::MAX,
+        recent: Vec::new(),
+        places: vec![place(Level::Error, 1), place(Level::Error, 2), place(Level::Info, 3)],
+        window: Some(Duration::from_secs(1)),
+    };
+    let stats = asked(&state, "stats", json!({}));
+    for field in ["errors_per_s", "events_per_s"] {
+        assert_eq!(stats[field], 2_f64.powi(64), "{field}");
+    }
+    let targets = asked(&state, "targets", json!({}));
+    assert_eq!((&targets[0]["errors_total"], &targets[0]["events_total"]), (&json!(u64::MAX), &json!(u64::MAX)));
+    greatest(&state).into_iter().for_each(ask_all::<LogsSkill>);
 }

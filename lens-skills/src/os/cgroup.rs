@@ -157,8 +157,8 @@ impl Cgroup {
         let limited = self.cpu.iter().filter(|level| level.cores().is_some()).filter_map(|level| level.throttling);
         limited.reduce(|one, other| Throttling {
             nr_periods: one.nr_periods.max(other.nr_periods),
-            nr_throttled: one.nr_throttled + other.nr_throttled,
-            throttled_us: one.throttled_us + other.throttled_us,
+            nr_throttled: one.nr_throttled.saturating_add(other.nr_throttled),
+            throttled_us: one.throttled_us.saturating_add(other.throttled_us),
         })
     }
 

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use lens_core::numbers::total;
 use lens_core::time::millis;
 use lens_core::{CallError, OrUnavailable, Reading, Span, Unavailable};
 use schemars::JsonSchema;
@@ -56,7 +57,7 @@ impl Ticks {
     }
 
     fn total(self) -> u64 {
-        self.user + self.system + self.irq + self.iowait + self.steal + self.idle
+        total([self.user, self.system, self.irq, self.iowait, self.steal, self.idle])
     }
 }
 

@@ -109,7 +109,7 @@ impl Space {
     /// Used, of what is used or can be: the percentage of `df`.
     pub(crate) fn used_ratio(&self) -> Option<f64> {
         let used = self.total_bytes.saturating_sub(self.free_bytes);
-        let all = used + self.available_bytes;
+        let all = used.saturating_add(self.available_bytes);
         (all > 0).then(|| ratio(used, all))
     }
 }

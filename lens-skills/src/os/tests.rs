@@ -5,9 +5,10 @@ use std::time::Duration;
 use lens_core::{Cause, Metric, Timestamp, Unavailable, Unit};
 use serde_json::{Value, json};
 
+use super::cpu::Shares;
 use super::disks::{Mount, to_ask, unescape};
 use super::*;
-use crate::testing::{ask, examine, saved};
+use crate::testing::{ask, ask_all, examine, greatest, saved};
 
 fn ticks(user: u64, system: u64, irq: u64, iowait: u64, steal: u64, idle: u64) -> Ticks {
     Ticks { user, system, irq, iowait, steal, idle }
@@ -491,4 +492,13 @@ fn every_function_and_field_is_documented() {
             assert!(!parameter.doc.is_empty(), "{}({})", function.name, parameter.name);
         }
     }
+}
+
+#[test]
+fn the_greatest_numbers_of_a_file_are_summed_up_to_the_greatest_number() {
+    let space = Space { total_bytes: u64::MAX, free_bytes: 0, available_bytes: u64::MAX, ..Space::default() };
+    assert_eq!(space.used_ratio(), Some(1.0));
+    let shares = Shares::between(Ticks::default(), ticks(u64::MAX, u64::MAX, 0, 0, 0, 0)).unwrap();
+    assert_eq!((shares.user, shares.system, shares.idle), (1.0, 1.0, 0.0));
+    greatest(&state()).into_iter().for_each(ask_all::<OsSkill>);
 }
