@@ -168,7 +168,7 @@ pub(super) fn tasks(state: &State, arguments: &Tasks) -> Vec<TaskRow> {
         By::Wakes => Reverse(row.wakes_total),
         By::SelfWakes => Reverse(row.self_wakes_total),
         // Those that are not known come last.
-        By::Wakers => Reverse(row.wakers_count.0.as_ref().map_or(0, |&count| count + 1)),
+        By::Wakers => Reverse(row.wakers_count.0.as_ref().map_or(0, |&count| count.saturating_add(1))),
         By::FutureBytes => Reverse(row.future_bytes.unwrap_or_default()),
     });
     rows.truncate(count(arguments.limit));

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use lens_core::numbers::total;
 use lens_core::skill::NoArguments;
 use lens_core::time::millis;
 use lens_core::{CallError, Functions, OrUnavailable, Reading, Span, Unavailable, View};
@@ -284,7 +285,7 @@ fn poll_times(view: &View<'_, RuntimeState>, Which { runtime }: Which) -> Result
         return Err(CallError::Unavailable { subject: "`runtime.poll_times`".into(), reason: reason.clone() });
     }
     let rows = known.into_iter().flat_map(|(runtime, buckets)| {
-        let all: u64 = buckets.iter().map(|bucket| bucket.count).sum();
+        let all = total(buckets.iter().map(|bucket| bucket.count));
         #[expect(clippy::cast_precision_loss, reason = "a count above 2^53 is not reached")]
         let ratio = move |count: u64| (all > 0).then(|| count as f64 / all as f64);
         buckets.iter().map(move |bucket| PollTimesRow {

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use lens_core::numbers::total;
 use lens_core::{Reading, Unavailable};
 use serde::{Deserialize, Serialize};
 
@@ -95,7 +96,7 @@ impl Window {
         let steps = marks.clone().zip(marks.skip(1).chain([(now_ns, busy_ns)]));
         // A second cannot be busy for longer than it lasts: what is published late belongs to the seconds before.
         let busy = steps.map(|((from, before), (to, after))| after.saturating_sub(before).min(to.saturating_sub(from)));
-        Ok(Duration::from_nanos(busy.sum()).div_duration_f64(length).min(1.0))
+        Ok(Duration::from_nanos(total(busy)).div_duration_f64(length).min(1.0))
     }
 
     pub(super) fn len(&self) -> usize {

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use lens_core::numbers::total;
 use lens_core::{Cell, OrUnavailable, Reading, Unavailable};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -343,7 +344,7 @@ impl SiteRow {
             Ok(()) => rate(of),
             Err(reason) => Err(reason.clone()).into(),
         };
-        let polls_measured: u64 = site.poll_times.iter().sum();
+        let polls_measured = total(site.poll_times.iter().copied());
         Self {
             place: site.at.place.clone(),
             name: site.at.name.clone(),
@@ -377,7 +378,7 @@ impl Count {
     pub(crate) fn of(state: &TasksState) -> Self {
         Self {
             live: state.totals.spawned.saturating_sub(state.totals.finished),
-            own: state.sites.iter().filter(|site| site.at.is_lens).map(|site| site.live).sum(),
+            own: total(state.sites.iter().filter(|site| site.at.is_lens).map(|site| site.live)),
             running: state.totals.running,
             spawned_total: state.totals.spawned,
             finished_total: state.totals.finished,
@@ -396,8 +397,8 @@ fn owner(is_lens: bool) -> Owner {
 
 /// The bucket in which a share of `percent` of the distribution is reached; `None` for an empty one.
 fn quantile(buckets: &[u64], percent: u64) -> Option<usize> {
-    let total: u64 = buckets.iter().sum();
-    let wanted = (u128::from(total) * u128::from(percent)).div_ceil(100);
+    let total: u128 = buckets.iter().copied().map(u128::from).sum();
+    let wanted = (total * u128::from(percent)).div_ceil(100);
     let mut sum = 0;
     buckets.iter().position(|&count| {
         sum += u128::from(count);
@@ -413,7 +414,7 @@ pub(crate) fn poll_bucket_end_ms(bucket: usize) -> Option<f64> {
 
 /// Where a bucket of lifetimes ends.
 pub(crate) fn lifetime_bucket_end_ms(bucket: usize) -> f64 {
-    millis(1 << bucket)
+    millis(u32::try_from(bucket).ok().and_then(|bits| 1_u64.checked_shl(bits)).unwrap_or(u64::MAX))
 }
 
 fn longest(ns: f32) -> Option<f64> {

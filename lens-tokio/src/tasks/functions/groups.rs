@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use lens_core::numbers::total;
 use lens_core::skill::NoArguments;
 use lens_core::{CallError, View};
 use schemars::JsonSchema;
@@ -47,7 +48,7 @@ fn group(site: &Site) -> Option<&str> {
 
 impl GroupRow {
     fn of(group: Option<&str>, sites: &[&Site]) -> Self {
-        let sum = |of: fn(&Site) -> u64| sites.iter().map(|site| of(site)).sum::<u64>();
+        let sum = |of: fn(&Site) -> u64| total(sites.iter().map(|site| of(site)));
         let names: BTreeSet<&String> = sites.iter().filter_map(|site| site.at.name.as_ref()).collect();
         Self {
             group: group.map(str::to_owned),
