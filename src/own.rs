@@ -4,6 +4,7 @@
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
+use lens_core::numbers::total;
 use lens_core::skill::NoArguments;
 use lens_core::time::millis;
 use lens_core::{
@@ -213,9 +214,9 @@ fn cost(view: &View<'_, OwnState>, NoArguments {}: NoArguments) -> Result<Cost, 
         cpu_ratio: last_minute.or(since_start.clone()).into(),
         cpu_since_start_ratio: since_start.into(),
         cpu_ms_total: view.cpu_time.clone().map(millis).into(),
-        memory_bytes: view.stores.iter().map(|(_, store)| store.memory_bytes).sum(),
+        memory_bytes: total(view.stores.iter().map(|(_, store)| store.memory_bytes)),
         thread_count: view.threads,
-        dropped_total: view.stores.iter().map(|(_, store)| store.dropped_total).sum(),
+        dropped_total: total(view.stores.iter().map(|(_, store)| store.dropped_total)),
         started_at: view.started_at,
         uptime_ms: millis(uptime),
         version: view.version.clone(),
