@@ -131,6 +131,12 @@ impl Symbolizer {
     }
 
     /// The remembered functions.
+    ///
+    /// The tables that they are looked up in are not in it: symbols, and the parts of the debug info that were asked for so
+    /// far, of each file with code on a stack. They are there while stacks are resolved and for 20 seconds after the last
+    /// one, and grow with the program's debug info; addr2line, which parses them, does not say how large they are. The files
+    /// themselves are mapped, so their pages are the kernel's to take back; sections that are compressed are unpacked into
+    /// memory.
     #[must_use]
     pub fn store(&self) -> Store {
         let state = self.0.lock();
