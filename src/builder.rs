@@ -297,7 +297,8 @@ impl Builder {
     /// # Errors
     ///
     /// lens runs already, the address cannot be listened on, a skill's or a check's name is taken or unfit, a check is none,
-    /// there is no such threshold or it is set to no number, the token can never match, a limit is 0, a saved query is wrong, or a thread cannot be started. Nothing is left running then.
+    /// there is no such threshold or it is set to no number, the token can never match, a limit is 0, a saved query is
+    /// wrong, or a thread cannot be started. Nothing is left running then.
     pub fn start(self) -> Result<Lens, Error> {
         if self.is_token_unreadable {
             return Err(Error::Setting {
