@@ -2,8 +2,10 @@
 //! test changes: the protocol that loom explores is the one that ships.
 
 mod once;
+mod prefetch;
 
 pub(crate) use once::Once;
+pub(crate) use prefetch::prefetch_for_write;
 
 #[cfg(loom)]
 pub(crate) use loom::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};

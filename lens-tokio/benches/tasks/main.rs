@@ -34,7 +34,7 @@ fn main() {
             println!(
                 "median processor time of {rounds} interleaved rounds; in brackets the median ratio to the same round's plain\n"
             );
-            for flavor in [Flavor::CurrentThread, Flavor::TwoWorkers] {
+            for flavor in [Flavor::CurrentThread, Flavor::OneWorker, Flavor::TwoWorkers] {
                 measure::table(flavor, "yield_now, 64 tasks, ns a poll", rounds, work::polls);
                 measure::table(flavor, "spawn + join, batches of 100, ns a task", rounds, work::spawns);
             }

@@ -10,6 +10,7 @@ use tokio_metrics::TaskMonitor;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Flavor {
     CurrentThread,
+    OneWorker,
     TwoWorkers,
 }
 
@@ -37,6 +38,7 @@ impl Flavor {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::CurrentThread => "current thread",
+            Self::OneWorker => "one worker",
             Self::TwoWorkers => "two workers",
         }
     }
@@ -62,9 +64,9 @@ impl Variant {
     pub(crate) fn runtime(self, flavor: Flavor) -> (Runtime, Beside) {
         let mut builder = match flavor {
             Flavor::CurrentThread => Builder::new_current_thread(),
-            Flavor::TwoWorkers => Builder::new_multi_thread(),
+            Flavor::OneWorker | Flavor::TwoWorkers => Builder::new_multi_thread(),
         };
-        builder.worker_threads(2).enable_all();
+        builder.worker_threads(if flavor == Flavor::TwoWorkers { 2 } else { 1 }).enable_all();
         let mut beside = Beside::default();
         match self {
             Self::Plain => {}

@@ -4,7 +4,7 @@
 mod link;
 mod page;
 
-use crate::sync::{AtomicU32, AtomicU64, Once, Ordering, array_of, const_fn, fence};
+use crate::sync::{AtomicU32, AtomicU64, Once, Ordering, array_of, const_fn, fence, prefetch_for_write};
 
 use super::entry::{Entry, Hot, Origin, Row};
 use super::freed::Freed;
@@ -123,8 +123,7 @@ impl Pages {
     /// What a poll needs of the live task `id`, if it is where nearly all are.
     #[inline]
     pub(crate) fn find_first(&self, id: u64) -> Option<&Hot> {
-        let page = self.directory[place(id >> PAGE_BITS, 0)].get(self)?;
-        Some(page.hot(id)).filter(|hot| hot.is(id))
+        self.look(id, 0).map(|page| page.hot(id))
     }
 
     #[inline]
@@ -145,7 +144,10 @@ impl Pages {
     #[inline]
     fn look(&self, id: u64, probe: usize) -> Option<&Page> {
         let page = self.directory[place(id >> PAGE_BITS, probe)].get(self)?;
-        page.hot(id).is(id).then_some(page)
+        let hot = page.hot(id);
+        // Whoever looks for a task writes what it counts.
+        prefetch_for_write(hot);
+        hot.is(id).then_some(page)
     }
 
     /// Adds the task `id`, of which the first polls are measured.
