@@ -21,8 +21,8 @@
 //! left; comments (one of which would turn on the interpreter's type checker) are gone.
 
 mod expression;
+mod known;
 mod names;
-mod scope;
 mod statement;
 
 use std::cmp::Reverse;
@@ -35,8 +35,7 @@ use super::fstring::Plain;
 use super::place::Place;
 use crate::sandbox::error::{QueryError, QueryErrorKind};
 use crate::sandbox::limits::Limits;
-use names::Names;
-use scope::Free;
+use names::{Free, Names};
 
 pub(super) use expression::LONGEST_NAME;
 
@@ -101,19 +100,14 @@ pub(super) fn rewrite(
     };
     writer.script(module.statement())?;
     let last = writer.places.last().map(|place| (place.start, place.end));
-    Ok(Rewritten {
-        text: writer.text,
-        last,
-        free: scope::free(module, plain),
-        bound: names.bound(),
-        places: writer.places,
-    })
+    let (text, places) = (writer.text, writer.places);
+    Ok(Rewritten { text, last, bound: names.bound(), free: names.free, places })
 }
 
 struct Writer<'a> {
     source: &'a str,
     plain: &'a Plain,
-    names: &'a Names,
+    names: &'a Names<'a>,
     nesting: usize,
     text: String,
     places: Vec<Origin>,

@@ -3,13 +3,13 @@
 use std::collections::HashSet;
 
 use starlark_syntax::codemap::Span;
-use starlark_syntax::lexer::TokenInt;
 use starlark_syntax::syntax::ast::{
     ArgumentP, AssignOp, AstArgument, AstExpr, AstLiteral, AstParameter, BinOp, Clause, ClauseP, ExprP, ForClause,
     ParameterP,
 };
 use starlark_syntax::syntax::module::AstModuleFields as _;
 
+use super::known::is_number;
 use super::{Writer, Written};
 use crate::sandbox::guard::access::MOST_ARGUMENTS;
 use crate::sandbox::guard::fstring::{FString, PREFIX, Part};
@@ -74,7 +74,7 @@ pub(super) fn augmented(operator: AssignOp) -> &'static str {
 const FEW_ENTRIES: usize = 64;
 
 /// How many items a list may have before it counts as a step of its own.
-const LONG_LIST: usize = 64;
+pub(super) const LONG_LIST: usize = 64;
 /// The most bytes of a name that a script binds: functions keep copies of them.
 pub(in crate::sandbox::guard) const LONGEST_NAME: usize = 256;
 /// The most parameters of a function.
@@ -484,85 +484,5 @@ impl Writer<'_> {
         })?;
         self.put(")");
         Ok(())
-    }
-
-    /// Whether the value cannot be one that is not known, so that its truth needs no check.
-    pub(super) fn is_known(&self, expression: &AstExpr) -> bool {
-        const TRUTHS: &[&str] = &["all", "any", "available", "bool", "hasattr", "len"];
-        match &expression.node {
-            ExprP::Op(_, BinOp::And | BinOp::Or, right) => self.is_known(right),
-            ExprP::Op(..)
-            | ExprP::Not(_)
-            | ExprP::Literal(_)
-            | ExprP::List(_)
-            | ExprP::Tuple(_)
-            | ExprP::Dict(_)
-            | ExprP::ListComprehension(..)
-            | ExprP::DictComprehension(..)
-            | ExprP::Lambda(_) => true,
-            ExprP::Identifier(name) => matches!(name.node.ident.as_str(), "True" | "False" | "None"),
-            ExprP::Call(callee, _) => match &callee.node {
-                ExprP::Identifier(name) => {
-                    TRUTHS.contains(&name.node.ident.as_str()) && self.names.is_free(&name.node.ident)
-                }
-                _ => false,
-            },
-            _ => false,
-        }
-    }
-
-    /// Whether evaluating it may call something, which may then change anything.
-    pub(super) fn calls(&self, expression: &AstExpr) -> bool {
-        match &expression.node {
-            ExprP::Call(..) => true,
-            // Its body is not evaluated yet.
-            ExprP::Lambda(lambda) => lambda.params.iter().any(|parameter| match &parameter.node {
-                ParameterP::Normal(_, _, Some(default)) => self.calls(default),
-                _ => false,
-            }),
-            ExprP::Identifier(name) => self.plain.fstring(&name.node.ident).is_some(),
-            other => {
-                let mut calls = false;
-                other.visit_expr(|part| calls |= self.calls(part));
-                calls
-            }
-        }
-    }
-
-    /// Whether evaluating it certainly calls a function that counts a step.
-    pub(super) fn ticks(&self, expression: &AstExpr) -> bool {
-        match &expression.node {
-            ExprP::Op(left, BinOp::And | BinOp::Or, _) => !self.is_known(left) || self.ticks(left),
-            ExprP::Op(..) | ExprP::Dot(..) | ExprP::Index(_) | ExprP::Slice(..) => true,
-            ExprP::Plus(_) | ExprP::BitNot(_) | ExprP::Lambda(_) => true,
-            ExprP::ListComprehension(..) | ExprP::DictComprehension(..) => true,
-            ExprP::Minus(value) => !is_number(value),
-            ExprP::Dict(entries) => !entries.is_empty(),
-            ExprP::Identifier(name) => self.plain.fstring(&name.node.ident).is_some(),
-            ExprP::Call(callee, arguments) => match &callee.node {
-                // `type` is the interpreter's own, which knows an instruction for it; the script's own functions may
-                // have nothing in them.
-                ExprP::Identifier(name) if self.names.is_function(&name.node.ident) => {
-                    let name = name.node.ident.as_str();
-                    (self.names.is_free(name) && name != "type")
-                        || arguments.args.iter().any(|argument| self.ticks(argument.node.expr()))
-                }
-                _ => true,
-            },
-            ExprP::Not(value) => !self.is_known(value) || self.ticks(value),
-            ExprP::If(parts) => !self.is_known(&parts.0) || self.ticks(&parts.0),
-            ExprP::List(items) => items.len() > LONG_LIST || items.iter().any(|item| self.ticks(item)),
-            ExprP::Tuple(items) => items.iter().any(|item| self.ticks(item)),
-            ExprP::Index2(_) | ExprP::Literal(_) | ExprP::FString(_) => false,
-        }
-    }
-}
-
-/// Whether it is a number that the interpreter negates within its heap: a wide integer has its digits beside it.
-fn is_number(expression: &AstExpr) -> bool {
-    match &expression.node {
-        ExprP::Literal(AstLiteral::Int(number)) => matches!(number.node, TokenInt::I32(_)),
-        ExprP::Literal(AstLiteral::Float(_)) => true,
-        _ => false,
     }
 }

@@ -1,75 +1,154 @@
-//! The names that a script gives a meaning of its own. Separate because a call of a name that no script changes needs no
-//! check: it is the guard's own function, or one that the script defines.
+//! What the names of a script mean: which ones have no meaning where they stand, and which can only be functions, so that
+//! calling them needs no check. Separate because it must be exactly as the interpreter resolves them: where that finds no
+//! meaning, it looks for a similar name among all that there are, at each use, in all of the script before its first step,
+//! and nothing could stop it.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 
 use starlark_syntax::syntax::AstModule;
 use starlark_syntax::syntax::ast::{
-    AssignTargetP, AstAssignTarget, AstExpr, AstParameter, AstStmt, ClauseP, ExprP, ForClause, StmtP,
+    AssignTargetP, AstAssignTarget, AstExpr, AstNoPayload, AstParameter, AstStmt, Clause, ClauseP, DefP, ExprP,
+    ForClause, ParameterP, StmtP,
 };
 use starlark_syntax::syntax::module::AstModuleFields as _;
 
 use crate::sandbox::guard::fstring::{Part, Plain};
 
-/// How each name of a script is bound, anywhere in it.
+/// A name, and the range of the script where it comes first.
+pub(in crate::sandbox::guard) type Free = (String, (usize, usize));
+
+/// The names of a script.
 #[derive(Default)]
-pub(super) struct Names {
-    /// Names that are only ever defined as functions.
-    functions: HashSet<String>,
-    /// Names of functions within functions: elsewhere each may be that of something else, which is no function.
-    inner: HashSet<String>,
-    /// All others that are bound.
-    others: HashSet<String>,
-    /// Functions defined at the top level, with the number of their parameters.
-    top: HashMap<String, usize>,
+pub(super) struct Names<'a> {
+    /// Those without a meaning where the script uses them.
+    pub(super) free: Vec<Free>,
+    /// Functions that the script defines at its top level.
+    top: HashSet<&'a str>,
+    /// All functions that it defines.
+    defined: HashSet<&'a str>,
+    /// All names that it gives a meaning in another way: variables, parameters.
+    assigned: HashSet<&'a str>,
 }
 
-impl Names {
-    pub(super) fn of(module: &AstModule, plain: &Plain) -> Self {
-        let mut names = Self::default();
-        names.statement(module.statement(), true);
-        for part in plain.fstrings.iter().flat_map(|fstring| &fstring.parts) {
-            if let Part::Field { expression, .. } = part {
-                names.statement(expression.statement(), false);
-            }
-        }
-        names.others.extend(names.inner.drain().filter(|name| !names.top.contains_key(name)));
-        names.functions.retain(|name| !names.others.contains(name));
-        names
+impl<'a> Names<'a> {
+    pub(super) fn of(module: &'a AstModule, plain: &'a Plain) -> Self {
+        let script = module.statement();
+        let mut scopes = Scopes { plain, open: Vec::new(), shift: 0, seen: HashSet::new(), names: Self::default() };
+        scopes.names.top = functions(script).map(|function| function.name.node.ident.as_str()).collect();
+        let bound = scopes.names.bound_in(script);
+        scopes.within(bound, |scopes| scopes.statement(script));
+        scopes.names
     }
 
-    /// The names that the script binds.
+    /// The names that the script binds, anywhere in it.
     pub(super) fn bound(&self) -> Vec<String> {
-        self.functions.iter().chain(&self.others).cloned().collect::<BTreeSet<_>>().into_iter().collect()
+        let bound: BTreeSet<_> = self.defined.union(&self.assigned).collect();
+        bound.into_iter().map(|&name| name.to_owned()).collect()
     }
 
     /// Whether the script binds `name` nowhere.
-    pub(super) fn is_free(&self, name: &str) -> bool {
-        !self.functions.contains(name) && !self.others.contains(name)
+    pub(super) fn is_unbound(&self, name: &str) -> bool {
+        !self.defined.contains(name) && !self.assigned.contains(name)
     }
 
-    /// Whether `name` can only be a function: one that the script defines, or a built-in one.
+    /// Whether `name` can only be a function: one that the script defines, or a built-in one. What is only defined within a
+    /// function may be something else outside of it.
     pub(super) fn is_function(&self, name: &str) -> bool {
-        self.functions.contains(name) || (self.is_free(name) && crate::sandbox::guard::is_builtin(name))
+        let is_own = self.top.contains(name) && !self.assigned.contains(name);
+        is_own || (self.is_unbound(name) && crate::sandbox::guard::is_builtin(name))
     }
 
     /// Whether the script defines a function `main` at its top level.
     pub(super) fn has_main(&self) -> bool {
-        self.top.contains_key("main") && self.functions.contains("main")
+        self.is_function("main")
     }
 
-    fn statement(&mut self, statement: &AstStmt, is_top: bool) {
+    /// What the statements of a scope bind, without those of functions within.
+    fn bound_in(&mut self, statement: &'a AstStmt) -> HashSet<&'a str> {
+        let mut bound = HashSet::new();
+        self.bind_statement(&mut bound, statement);
+        bound
+    }
+
+    fn bind_statement(&mut self, bound: &mut HashSet<&'a str>, statement: &'a AstStmt) {
         match &statement.node {
             StmtP::Def(def) => {
-                let name = def.name.node.ident.clone();
-                if is_top {
-                    self.top.insert(name.clone(), def.params.len());
-                } else {
-                    self.inner.insert(name.clone());
-                }
-                self.functions.insert(name);
-                self.parameters(&def.params);
-                self.statement(&def.body, false);
+                bound.insert(&def.name.node.ident);
+                self.defined.insert(&def.name.node.ident);
+            }
+            StmtP::Assign(assign) => self.bind(bound, &assign.lhs),
+            StmtP::AssignModify(target, ..) => self.bind(bound, target),
+            StmtP::For(each) => {
+                self.bind(bound, &each.var);
+                self.bind_statement(bound, &each.body);
+            }
+            StmtP::Statements(statements) => statements.iter().for_each(|one| self.bind_statement(bound, one)),
+            StmtP::If(_, body) => self.bind_statement(bound, body),
+            StmtP::IfElse(_, bodies) => {
+                self.bind_statement(bound, &bodies.0);
+                self.bind_statement(bound, &bodies.1);
+            }
+            _ => {}
+        }
+    }
+
+    fn bind(&mut self, bound: &mut HashSet<&'a str>, target: &'a AstAssignTarget) {
+        match &target.node {
+            AssignTargetP::Tuple(targets) => targets.iter().for_each(|target| self.bind(bound, target)),
+            AssignTargetP::Identifier(name) => {
+                bound.insert(&name.node.ident);
+                self.assigned.insert(&name.node.ident);
+            }
+            AssignTargetP::Index(_) | AssignTargetP::Dot(..) => {}
+        }
+    }
+
+    fn bind_parameters(&mut self, bound: &mut HashSet<&'a str>, parameters: &'a [AstParameter]) {
+        let names = parameters.iter().filter_map(|parameter| parameter.node.ident());
+        for name in names.map(|name| name.node.ident.as_str()) {
+            bound.insert(name);
+            self.assigned.insert(name);
+        }
+    }
+}
+
+/// The functions that a script defines at its top level.
+pub(super) fn functions(script: &AstStmt) -> impl DoubleEndedIterator<Item = &DefP<AstNoPayload>> {
+    let statements = match &script.node {
+        StmtP::Statements(statements) => statements.as_slice(),
+        _ => std::slice::from_ref(script),
+    };
+    statements.iter().filter_map(|statement| match &statement.node {
+        StmtP::Def(function) => Some(function),
+        _ => None,
+    })
+}
+
+struct Scopes<'a> {
+    plain: &'a Plain,
+    /// What is bound in each scope around, the module's first.
+    open: Vec<HashSet<&'a str>>,
+    /// What must be added to a span to have the place in the script.
+    shift: isize,
+    /// The names in `names.free`.
+    seen: HashSet<&'a str>,
+    names: Names<'a>,
+}
+
+impl<'a> Scopes<'a> {
+    fn within(&mut self, bound: HashSet<&'a str>, walk: impl FnOnce(&mut Self)) {
+        self.open.push(bound);
+        walk(self);
+        self.open.pop();
+    }
+
+    fn statement(&mut self, statement: &'a AstStmt) {
+        match &statement.node {
+            StmtP::Def(def) => {
+                self.defaults(&def.params);
+                let mut bound = self.names.bound_in(&def.body);
+                self.names.bind_parameters(&mut bound, &def.params);
+                self.within(bound, |scopes| scopes.statement(&def.body));
             }
             StmtP::Assign(assign) => {
                 self.target(&assign.lhs);
@@ -82,44 +161,36 @@ impl Names {
             StmtP::For(each) => {
                 self.target(&each.var);
                 self.expression(&each.over);
-                self.statement(&each.body, false);
+                self.statement(&each.body);
             }
-            StmtP::Statements(statements) => {
-                for statement in statements {
-                    self.statement(statement, is_top);
-                }
-            }
+            StmtP::Statements(statements) => statements.iter().for_each(|one| self.statement(one)),
             StmtP::If(condition, body) => {
                 self.expression(condition);
-                self.statement(body, false);
+                self.statement(body);
             }
             StmtP::IfElse(condition, bodies) => {
                 self.expression(condition);
-                self.statement(&bodies.0, false);
-                self.statement(&bodies.1, false);
+                self.statement(&bodies.0);
+                self.statement(&bodies.1);
             }
             StmtP::Expression(value) | StmtP::Return(Some(value)) => self.expression(value),
             StmtP::Return(None) | StmtP::Break | StmtP::Continue | StmtP::Pass | StmtP::Load(_) => {}
         }
     }
 
-    fn parameters(&mut self, parameters: &[AstParameter]) {
+    fn defaults(&mut self, parameters: &'a [AstParameter]) {
         for parameter in parameters {
-            if let Some(name) = parameter.node.ident() {
-                self.others.insert(name.node.ident.clone());
-            }
-            if let starlark_syntax::syntax::ast::ParameterP::Normal(_, _, Some(default)) = &parameter.node {
+            if let ParameterP::Normal(_, _, Some(default)) = &parameter.node {
                 self.expression(default);
             }
         }
     }
 
-    fn target(&mut self, target: &AstAssignTarget) {
+    /// What is evaluated where something is assigned: `d` and `k` of `d[k] = …`.
+    fn target(&mut self, target: &'a AstAssignTarget) {
         match &target.node {
             AssignTargetP::Tuple(targets) => targets.iter().for_each(|target| self.target(target)),
-            AssignTargetP::Identifier(name) => {
-                self.others.insert(name.node.ident.clone());
-            }
+            AssignTargetP::Identifier(_) => {}
             AssignTargetP::Index(parts) => {
                 self.expression(&parts.0);
                 self.expression(&parts.1);
@@ -128,37 +199,67 @@ impl Names {
         }
     }
 
-    /// Expressions bind names in comprehensions and as parameters of lambdas.
-    fn expression(&mut self, expression: &AstExpr) {
+    fn expression(&mut self, expression: &'a AstExpr) {
         match &expression.node {
+            ExprP::Identifier(name) => self.name(&name.node.ident, expression),
             ExprP::Lambda(lambda) => {
-                self.parameters(&lambda.params);
-                self.expression(&lambda.body);
+                self.defaults(&lambda.params);
+                let mut bound = HashSet::new();
+                self.names.bind_parameters(&mut bound, &lambda.params);
+                self.within(bound, |scopes| scopes.expression(&lambda.body));
             }
-            ExprP::ListComprehension(item, each, clauses) => {
-                self.expression(item);
-                self.clauses(each, clauses);
-            }
+            ExprP::ListComprehension(item, each, clauses) => self.comprehension(&[item], each, clauses),
             ExprP::DictComprehension(entry, each, clauses) => {
-                self.expression(&entry.0);
-                self.expression(&entry.1);
-                self.clauses(each, clauses);
+                self.comprehension(&[&entry.0, &entry.1], each, clauses);
             }
             other => other.visit_expr(|part| self.expression(part)),
         }
     }
 
-    fn clauses(&mut self, each: &ForClause, clauses: &[starlark_syntax::syntax::ast::Clause]) {
-        self.target(&each.var);
-        self.expression(&each.over);
+    /// The first clause belongs to the scope around; the names of all clauses count in all that follows.
+    fn comprehension(&mut self, items: &[&'a AstExpr], each: &'a ForClause, clauses: &'a [Clause]) {
+        self.for_clause(each);
+        let mut bound = HashSet::new();
+        self.names.bind(&mut bound, &each.var);
         for clause in clauses {
-            match clause {
-                ClauseP::For(each) => {
-                    self.target(&each.var);
-                    self.expression(&each.over);
-                }
-                ClauseP::If(condition) => self.expression(condition),
+            if let ClauseP::For(each) = clause {
+                self.names.bind(&mut bound, &each.var);
             }
+        }
+        self.within(bound, |scopes| {
+            for clause in clauses {
+                match clause {
+                    ClauseP::For(each) => scopes.for_clause(each),
+                    ClauseP::If(condition) => scopes.expression(condition),
+                }
+            }
+            items.iter().for_each(|item| scopes.expression(item));
+        });
+    }
+
+    fn for_clause(&mut self, each: &'a ForClause) {
+        self.expression(&each.over);
+        self.target(&each.var);
+    }
+
+    fn name(&mut self, name: &'a str, expression: &'a AstExpr) {
+        if let Some(fstring) = self.plain.fstring(name) {
+            for part in &fstring.parts {
+                if let Part::Field { expression, start, .. } = part {
+                    // The tree's first byte is a bracket that the script does not have.
+                    let shift = isize::try_from(*start).unwrap_or(isize::MAX) - 1;
+                    let outer = std::mem::replace(&mut self.shift, shift);
+                    self.statement(expression.statement());
+                    self.shift = outer;
+                }
+            }
+            return;
+        }
+        let is_bound = self.open.iter().any(|scope| scope.contains(name));
+        if !is_bound && self.seen.insert(name) {
+            let place = |at: u32| (at as usize).saturating_add_signed(self.shift);
+            let span = expression.span;
+            self.names.free.push((name.to_owned(), (place(span.begin().get()), place(span.end().get()))));
         }
     }
 }

@@ -6,6 +6,7 @@ use starlark_syntax::syntax::ast::{
 };
 
 use super::expression::augmented;
+use super::names::functions;
 use super::{Writer, Written};
 
 /// What the dict of a function's `**named` takes for each call besides its entries: its table has room for several.
@@ -13,14 +14,7 @@ const NAMED_BYTES: usize = 192;
 
 /// The name of the script's last `main`, if that cannot be called without arguments.
 fn needs_arguments(script: &AstStmt) -> Option<Span> {
-    let statements = match &script.node {
-        StmtP::Statements(statements) => statements.as_slice(),
-        _ => std::slice::from_ref(script),
-    };
-    let main = statements.iter().rev().find_map(|statement| match &statement.node {
-        StmtP::Def(function) if function.name.node.ident == "main" => Some(function),
-        _ => None,
-    })?;
+    let main = functions(script).rev().find(|function| function.name.node.ident == "main")?;
     let is_needed = |parameter: &AstParameter| matches!(parameter.node, ParameterP::Normal(_, _, None));
     main.params.iter().any(is_needed).then_some(main.name.span)
 }
@@ -229,18 +223,6 @@ impl Writer<'_> {
             self.put("pass\n");
         }
         Ok(())
-    }
-
-    /// Whether the first thing that a loop's body does certainly counts a step.
-    fn statement_ticks(&self, statement: &AstStmt) -> bool {
-        match &statement.node {
-            StmtP::Statements(statements) => statements.first().is_some_and(|first| self.statement_ticks(first)),
-            StmtP::AssignModify(..) | StmtP::Break | StmtP::Return(_) => true,
-            StmtP::Assign(assign) => matches!(assign.lhs.node, AssignTargetP::Index(_)) || self.ticks(&assign.rhs),
-            StmtP::Expression(value) => self.ticks(value),
-            StmtP::If(condition, _) | StmtP::IfElse(condition, _) => !self.is_known(condition) || self.ticks(condition),
-            _ => false,
-        }
     }
 
     fn indent(&mut self, levels: usize) {
