@@ -61,6 +61,7 @@ pub(crate) const READING_PATIENCE: Duration = Duration::from_secs(30);
 /// The thread that serves lens, and how to reach it.
 pub(crate) struct Server {
     address: Option<SocketAddr>,
+    gate: Gate,
     nested: mpsc::Sender<Nested>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -89,7 +90,7 @@ impl Server {
         let (nested, handed_over) = mpsc::channel(nested::MAX_WAITING);
         let (stop, stopped) = oneshot::channel();
         let (gate, router) = (Gate::new(token), routes::router(Desk::new(inner)));
-        let site = Arc::new(Site { gate, router, patience: READING_PATIENCE });
+        let site = Arc::new(Site { gate: gate.clone(), router, patience: READING_PATIENCE });
         let thread = threads::spawn("lens-http", None, move || {
             runtime.block_on(async {
                 let listener = listener.and_then(|listener| TcpListener::from_std(listener).ok());
@@ -102,7 +103,7 @@ impl Server {
             // Connections end with the runtime; nothing on it can block.
             runtime.shutdown_background();
         })?;
-        Ok(Self { address, nested, stop: Some(stop), thread: Some(thread) })
+        Ok(Self { address, gate, nested, stop: Some(stop), thread: Some(thread) })
     }
 
     pub(crate) fn address(&self) -> Option<SocketAddr> {
@@ -110,7 +111,7 @@ impl Server {
     }
 
     pub(crate) fn router(&self) -> Router {
-        nested::router(self.nested.clone())
+        nested::router(self.gate.clone(), self.nested.clone())
     }
 }
 

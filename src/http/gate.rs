@@ -7,14 +7,25 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts};
 use subtle::ConstantTimeEq;
 
 use super::problem::Problem;
 
-/// Headers by which a proxy says that the request is somebody else's.
-const FORWARDING: &[&str] =
-    &["forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via", "cf-connecting-ip"];
+/// Headers by which a proxy says that the request is somebody else's, besides all that begin with [`FORWARDED`].
+const FORWARDING: &[&str] = &[
+    "forwarded",
+    "via",
+    "x-real-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-original-forwarded-for",
+    "x-envoy-external-address",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "fastly-client-ip",
+];
+const FORWARDED: &str = "x-forwarded-";
 
 #[derive(Clone)]
 pub(super) struct Gate {
@@ -64,7 +75,8 @@ fn foreign(head: &Parts, peer: Option<SocketAddr>) -> Option<String> {
         Some(peer) if !is_loopback(peer.ip()) => return Some(format!("the peer {} is not loopback", peer.ip())),
         Some(_) => {}
     }
-    if let Some(name) = FORWARDING.iter().find(|name| head.headers.contains_key(**name)) {
+    let is_forwarding = |name: &&str| FORWARDING.contains(name) || name.starts_with(FORWARDED);
+    if let Some(name) = head.headers.keys().map(HeaderName::as_str).find(is_forwarding) {
         return Some(format!("the header `{name}` says that the request was forwarded"));
     }
     let hosts = head.headers.get_all(header::HOST);
@@ -159,7 +171,7 @@ mod tests {
         ] {
             assert_eq!(verdict(&open, Some("127.0.0.1"), &[("host", host)]), refused, "{host}");
         }
-        for name in FORWARDING {
+        for name in FORWARDING.iter().chain(&["x-forwarded-for", "X-Forwarded-Host", "x-forwarded-port"]) {
             assert_eq!(verdict(&open, Some("127.0.0.1"), &[HOST, (name, "10.0.0.7")]), refused, "{name}");
         }
     }

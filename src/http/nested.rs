@@ -7,14 +7,15 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, OriginalUri};
-use axum::http::{Request, Response, StatusCode};
+use axum::http::{Extensions, Request, Response, StatusCode};
 use axum::response::IntoResponse;
 use axum::routing::any;
 use http_body_util::{BodyExt, Limited};
 use tokio::sync::{mpsc, oneshot};
 
+use super::gate::Gate;
 use super::problem::Problem;
-use super::{Base, Site};
+use super::{Base, Site, dressed};
 
 /// Requests that may wait for lens's thread; further ones are refused.
 pub(super) const MAX_WAITING: usize = 64;
@@ -28,17 +29,18 @@ pub(super) struct Nested {
     answer: oneshot::Sender<Response<Body>>,
 }
 
-/// The router that hands everything over.
-pub(super) fn router(to: mpsc::Sender<Nested>) -> Router {
+/// The router that hands over what `gate` lets in.
+pub(super) fn router(gate: Gate, to: mpsc::Sender<Nested>) -> Router {
     let hand_over = move |request: Request<Body>| {
-        let to = to.clone();
-        async move { hand_over(&to, request).await.unwrap_or_else(IntoResponse::into_response) }
+        let (gate, to) = (gate.clone(), to.clone());
+        async move { hand_over(&gate, &to, request).await.unwrap_or_else(|problem| dressed(problem.into_response())) }
     };
     Router::new().route("/", any(hand_over.clone())).fallback(hand_over)
 }
 
-async fn hand_over(to: &mpsc::Sender<Nested>, request: Request<Body>) -> Result<Response<Body>, Problem> {
+async fn hand_over(gate: &Gate, to: &mpsc::Sender<Nested>, request: Request<Body>) -> Result<Response<Body>, Problem> {
     let (head, body) = request.into_parts();
+    gate.check(&head, peer(&head.extensions))?;
     // The body's stream belongs to the service's runtime, so it is read here.
     let body = Limited::new(body, MAX_BODY_BYTES).collect().await.map_err(|error| {
         Problem::new(
@@ -58,6 +60,11 @@ async fn hand_over(to: &mpsc::Sender<Nested>, request: Request<Body>) -> Result<
     answered.await.map_err(|_| stopped())
 }
 
+/// Who asks, if the service's server tells.
+fn peer(extensions: &Extensions) -> Option<SocketAddr> {
+    extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer)
+}
+
 fn stopped() -> Problem {
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "stopped", "lens has been stopped")
 }
@@ -67,7 +74,7 @@ pub(super) async fn serve(site: &Arc<Site>, mut handed_over: mpsc::Receiver<Nest
     while let Some(Nested { request, answer }) = handed_over.recv().await {
         let site = Arc::clone(site);
         tokio::spawn(async move {
-            let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer);
+            let peer = peer(request.extensions());
             let path = request.uri().path().to_owned();
             let whole =
                 request.extensions().get::<OriginalUri>().map_or_else(|| path.clone(), |uri| uri.path().to_owned());
@@ -83,4 +90,38 @@ pub(super) async fn serve(site: &Arc<Site>, mut handed_over: mpsc::Receiver<Nest
     }
     // The service holds no router any more, but lens's own listener goes on.
     std::future::pending().await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use hyper::body::{Bytes, Frame};
+    use tower::ServiceExt;
+
+    use super::*;
+
+    /// A body that nobody may read.
+    struct Untouched;
+
+    impl hyper::body::Body for Untouched {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            panic!("the body is read")
+        }
+    }
+
+    #[tokio::test]
+    async fn the_body_of_one_who_may_not_ask_is_not_read() {
+        let (to, _handed_over) = mpsc::channel(MAX_WAITING);
+        let mut request = Request::post("/query").header("host", "127.0.0.1").body(Body::new(Untouched)).unwrap();
+        request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([10, 0, 0, 7], 1))));
+        let response = router(Gate::new(None), to).oneshot(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::FORBIDDEN);
+        assert!(response.headers().contains_key("x-content-type-options"), "as all answers of lens");
+    }
 }
