@@ -20,8 +20,8 @@
 //! The interpreter's statement hook sees every other statement. Constants are not folded, since there are no operators
 //! left; comments (one of which would turn on the interpreter's type checker) are gone.
 
+mod effects;
 mod expression;
-mod known;
 mod names;
 mod statement;
 
@@ -86,7 +86,7 @@ pub(super) fn rewrite(
     plain: &Plain,
     limits: &Limits,
 ) -> Result<Rewritten, QueryError> {
-    let names = Names::of(module, plain);
+    let names = Names::of(module, plain, limits);
     let mut writer = Writer {
         source,
         plain,

@@ -9,7 +9,7 @@ use starlark_syntax::syntax::ast::{
 };
 use starlark_syntax::syntax::module::AstModuleFields as _;
 
-use super::known::is_number;
+use super::effects::is_number;
 use super::{Writer, Written};
 use crate::sandbox::guard::access::MOST_ARGUMENTS;
 use crate::sandbox::guard::fstring::{FString, PREFIX, Part};

@@ -1,7 +1,7 @@
-//! What the names of a script mean: which ones have no meaning where they stand, and which can only be functions, so that
-//! calling them needs no check. Separate because it must be exactly as the interpreter resolves them: where that finds no
-//! meaning, it looks for a similar name among all that there are, at each use, in all of the script before its first step,
-//! and nothing could stop it.
+//! What the names of a script mean: which ones have no meaning where they stand, and which can only be functions. Separate
+//! because it must be exactly as the interpreter resolves them. Where that finds no meaning, it looks for a similar name
+//! among all that there are, at each use, in all of the script before its first step, and nothing could stop it. And what
+//! can only be a function is called unchecked: a name that is taken for one and is none would be a hole in the guard.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -13,6 +13,7 @@ use starlark_syntax::syntax::ast::{
 use starlark_syntax::syntax::module::AstModuleFields as _;
 
 use crate::sandbox::guard::fstring::{Part, Plain};
+use crate::sandbox::limits::Limits;
 
 /// A name, and the range of the script where it comes first.
 pub(in crate::sandbox::guard) type Free = (String, (usize, usize));
@@ -31,10 +32,17 @@ pub(super) struct Names<'a> {
 }
 
 impl<'a> Names<'a> {
-    pub(super) fn of(module: &'a AstModule, plain: &'a Plain) -> Self {
+    pub(super) fn of(module: &'a AstModule, plain: &'a Plain, limits: &Limits) -> Self {
         let script = module.statement();
-        let mut scopes = Scopes { plain, open: Vec::new(), shift: 0, seen: HashSet::new(), names: Self::default() };
-        scopes.names.top = functions(script).map(|function| function.name.node.ident.as_str()).collect();
+        let mut scopes = Scopes {
+            plain,
+            open: Vec::new(),
+            depth_left: 6 * limits.nesting + 16,
+            shift: 0,
+            seen: HashSet::new(),
+            names: Self::default(),
+        };
+        scopes.names.top = top_functions(script).map(|function| function.name.node.ident.as_str()).collect();
         let bound = scopes.names.bound_in(script);
         scopes.within(bound, |scopes| scopes.statement(script));
         scopes.names
@@ -51,19 +59,23 @@ impl<'a> Names<'a> {
         !self.defined.contains(name) && !self.assigned.contains(name)
     }
 
-    /// Whether `name` can only be a function: one that the script defines, or a built-in one. What is only defined within a
-    /// function may be something else outside of it.
+    /// Whether `name` can only be a function: one that the script defines, or a built-in one.
     pub(super) fn is_function(&self, name: &str) -> bool {
-        let is_own = self.top.contains(name) && !self.assigned.contains(name);
-        is_own || (self.is_unbound(name) && crate::sandbox::guard::is_builtin(name))
+        self.is_own_function(name) || (self.is_unbound(name) && crate::sandbox::guard::is_builtin(name))
     }
 
     /// Whether the script defines a function `main` at its top level.
     pub(super) fn has_main(&self) -> bool {
-        self.is_function("main")
+        self.is_own_function("main")
     }
 
-    /// What the statements of a scope bind, without those of functions within.
+    /// What is only defined within a function, an `if` or a `for` may be something else elsewhere.
+    fn is_own_function(&self, name: &str) -> bool {
+        self.top.contains(name) && !self.assigned.contains(name)
+    }
+
+    /// What the statements of a scope bind, without those of functions within; notes it for all of the script, too, like
+    /// everything here that binds.
     fn bound_in(&mut self, statement: &'a AstStmt) -> HashSet<&'a str> {
         let mut bound = HashSet::new();
         self.bind_statement(&mut bound, statement);
@@ -113,7 +125,7 @@ impl<'a> Names<'a> {
 }
 
 /// The functions that a script defines at its top level.
-pub(super) fn functions(script: &AstStmt) -> impl DoubleEndedIterator<Item = &DefP<AstNoPayload>> {
+pub(super) fn top_functions(script: &AstStmt) -> impl DoubleEndedIterator<Item = &DefP<AstNoPayload>> {
     let statements = match &script.node {
         StmtP::Statements(statements) => statements.as_slice(),
         _ => std::slice::from_ref(script),
@@ -128,6 +140,9 @@ struct Scopes<'a> {
     plain: &'a Plain,
     /// What is bound in each scope around, the module's first.
     open: Vec<HashSet<&'a str>>,
+    /// How deep expressions may yet be. The writer refuses a script with such that are deeper than four levels for each of
+    /// `nesting`, and one more.
+    depth_left: usize,
     /// What must be added to a span to have the place in the script.
     shift: isize,
     /// The names in `names.free`.
@@ -200,6 +215,13 @@ impl<'a> Scopes<'a> {
     }
 
     fn expression(&mut self, expression: &'a AstExpr) {
+        let Some(depth_left) = self.depth_left.checked_sub(1) else { return };
+        let outer = std::mem::replace(&mut self.depth_left, depth_left);
+        self.expression_within(expression);
+        self.depth_left = outer;
+    }
+
+    fn expression_within(&mut self, expression: &'a AstExpr) {
         match &expression.node {
             ExprP::Identifier(name) => self.name(&name.node.ident, expression),
             ExprP::Lambda(lambda) => {
@@ -249,7 +271,10 @@ impl<'a> Scopes<'a> {
                     // The tree's first byte is a bracket that the script does not have.
                     let shift = isize::try_from(*start).unwrap_or(isize::MAX) - 1;
                     let outer = std::mem::replace(&mut self.shift, shift);
-                    self.statement(expression.statement());
+                    // The writer refuses anything else.
+                    if let StmtP::Expression(value) = &expression.statement().node {
+                        self.expression(value);
+                    }
                     self.shift = outer;
                 }
             }
@@ -260,6 +285,77 @@ impl<'a> Scopes<'a> {
             let place = |at: u32| (at as usize).saturating_add_signed(self.shift);
             let span = expression.span;
             self.names.free.push((name.to_owned(), (place(span.begin().get()), place(span.end().get()))));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::sandbox::guard::prepare;
+    use crate::sandbox::limits::{Limits, STACK_BYTES};
+
+    /// Whether the script calls `name` without a check.
+    fn is_called_unchecked(script: &str, name: &str) -> bool {
+        let text = prepare(script, &Limits::default()).unwrap_or_else(|error| panic!("{script}: {error}")).script.text;
+        let text = text.replace(&format!("def {name}("), "");
+        let all = text.matches(&format!("{name}(")).count();
+        let checked = text.matches(&format!("__call({name})(")).count();
+        assert_eq!(all + checked, 1, "{script}: {text}");
+        checked == 0
+    }
+
+    #[test]
+    fn names_are_found_as_deep_as_scripts_may_be() {
+        let limits = Limits::default();
+        let look = move || {
+            let is_found = |calls: usize| {
+                let prepared = prepare(&format!("zzz{}", ".f()".repeat(calls)), &limits).ok()?;
+                Some(prepared.script.free.iter().any(|(name, _)| name == "zzz"))
+            };
+            let found: Vec<_> = (1..3 * limits.nesting).map_while(is_found).collect();
+            assert_eq!(found, vec![true; 2 * limits.nesting], "deeper ones are refused");
+        };
+        crate::threads::spawn("lens-test", Some(STACK_BYTES), look).unwrap().join().unwrap();
+    }
+
+    #[test]
+    fn what_may_be_no_function_is_called_with_a_check() {
+        for script in [
+            "len([])",
+            "f = lambda: len([])",
+            "def f(x):\n  return [len(y) for y in x]",
+            "x = f\"{len([])}\"",
+            "def len(x):\n  return 1\nlen ([])",
+        ] {
+            assert!(is_called_unchecked(script, "len"), "{script}");
+        }
+        for script in [
+            "len = 1\nlen([])",
+            "len += 1\nlen([])",
+            "a, (b, len) = 1, (2, 3)\nlen([])",
+            "for len in []:\n  len([])",
+            "for a, len in []:\n  pass\nlen([])",
+            "[len([]) for len in []]",
+            "[0 for a in [] for len in []]\nlen([])",
+            "{1: len([]) for len in []}",
+            "f = lambda len: len([])",
+            "f = lambda *len: 0\nlen([])",
+            "def f(len):\n  return len([])",
+            "def f(a, len = 1):\n  return 1\nlen([])",
+            "def f(*len):\n  return len([])",
+            "def f(**len):\n  return len([])",
+            "def f():\n  def len (x):\n    return 1\nlen([])",
+            "if True:\n  def len (x):\n    return 1\nlen([])",
+            "def len (x):\n  return 1\nlen = 2\nlen([])",
+            "def len (x):\n  return 1\ndef f(x):\n  len = x\n  return len([])",
+            "x = f\"{[len for len in []]}\"\nlen([])",
+            "x = f\"{(lambda len: 1)}\"\nlen([])",
+            "[1 for a in [lambda len: 1]]\nlen([])",
+            "x = {1: lambda len: 1}\nlen([])",
+            "x = [1][(lambda len: 1)(0):]\nlen([])",
+            "def f(a = lambda len: 1):\n  return 1\nlen([])",
+        ] {
+            assert!(!is_called_unchecked(script, "len"), "{script}");
         }
     }
 }

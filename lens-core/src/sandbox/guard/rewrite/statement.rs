@@ -6,7 +6,7 @@ use starlark_syntax::syntax::ast::{
 };
 
 use super::expression::augmented;
-use super::names::functions;
+use super::names::top_functions;
 use super::{Writer, Written};
 
 /// What the dict of a function's `**named` takes for each call besides its entries: its table has room for several.
@@ -14,7 +14,7 @@ const NAMED_BYTES: usize = 192;
 
 /// The name of the script's last `main`, if that cannot be called without arguments.
 fn needs_arguments(script: &AstStmt) -> Option<Span> {
-    let main = functions(script).rev().find(|function| function.name.node.ident == "main")?;
+    let main = top_functions(script).rev().find(|function| function.name.node.ident == "main")?;
     let is_needed = |parameter: &AstParameter| matches!(parameter.node, ParameterP::Normal(_, _, None));
     main.params.iter().any(is_needed).then_some(main.name.span)
 }

@@ -1,5 +1,5 @@
-//! What is known of an expression or a statement before it is evaluated. Separate because this decides which of the guard's
-//! calls are left out, and writes nothing.
+//! What evaluating an expression or a statement does or gives for certain, or may do. Separate because this decides which of the
+//! guard's calls are left out, and writes nothing.
 
 use starlark_syntax::lexer::TokenInt;
 use starlark_syntax::syntax::ast::{AssignTargetP, AstExpr, AstLiteral, AstStmt, BinOp, ExprP, ParameterP, StmtP};
