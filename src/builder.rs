@@ -116,7 +116,9 @@ impl Builder {
     }
 
     /// Sets the bearer token that lets requests in which do not come from this machine: those of a peer that is not
-    /// loopback, those that a proxy forwarded, and those for a `Host` that is not local. Without one they are refused.
+    /// loopback, those that a proxy says it forwarded, and those for a `Host` that is not local. Without one they are
+    /// refused. A proxy on this machine that says nothing and changes the `Host` cannot be told from a person: keep lens's
+    /// routes from it, or have it send `X-Forwarded-For`.
     pub fn token(mut self, token: impl Into<String>) -> Self {
         self.token = Some(token.into());
         self.is_token_unreadable = false;

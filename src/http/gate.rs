@@ -5,6 +5,7 @@
 //! browser's request from another site is refused even with it.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts};
@@ -12,29 +13,20 @@ use subtle::ConstantTimeEq;
 
 use super::problem::Problem;
 
-/// Headers by which a proxy says that the request is somebody else's, besides all that begin with [`FORWARDED`].
-const FORWARDING: &[&str] = &[
-    "forwarded",
-    "via",
-    "x-real-ip",
-    "x-client-ip",
-    "x-cluster-client-ip",
-    "x-original-forwarded-for",
-    "x-envoy-external-address",
-    "true-client-ip",
-    "cf-connecting-ip",
-    "fastly-client-ip",
-];
-const FORWARDED: &str = "x-forwarded-";
+/// Headers by which a proxy says that the request is somebody else's, besides all with `forwarded` in their name.
+const FORWARDING: &[&str] = &["via", "cdn-loop", "x-envoy-external-address"];
+/// The ends of the names of those that say whose it is.
+const WHOSE: &[&str] =
+    &["client-ip", "clientip", "real-ip", "connecting-ip", "connecting-ipv6", "connection-ip", "socketip", "user-ip"];
 
 #[derive(Clone)]
 pub(super) struct Gate {
-    token: Option<String>,
+    token: Option<Arc<str>>,
 }
 
 impl Gate {
     pub(super) fn new(token: Option<String>) -> Self {
-        Self { token }
+        Self { token: token.map(Arc::from) }
     }
 
     /// Whether the request may be answered. `peer` is `None` where the service's own server does not tell it.
@@ -75,8 +67,7 @@ fn foreign(head: &Parts, peer: Option<SocketAddr>) -> Option<String> {
         Some(peer) if !is_loopback(peer.ip()) => return Some(format!("the peer {} is not loopback", peer.ip())),
         Some(_) => {}
     }
-    let is_forwarding = |name: &&str| FORWARDING.contains(name) || name.starts_with(FORWARDED);
-    if let Some(name) = head.headers.keys().map(HeaderName::as_str).find(is_forwarding) {
+    if let Some(name) = head.headers.keys().map(HeaderName::as_str).find(|name| is_forwarding(name)) {
         return Some(format!("the header `{name}` says that the request was forwarded"));
     }
     let hosts = head.headers.get_all(header::HOST);
@@ -87,6 +78,10 @@ fn foreign(head: &Parts, peer: Option<SocketAddr>) -> Option<String> {
         }
     }
     None
+}
+
+fn is_forwarding(name: &str) -> bool {
+    name.contains("forwarded") || FORWARDING.contains(&name) || WHOSE.iter().any(|end| name.ends_with(end))
 }
 
 fn is_loopback(address: IpAddr) -> bool {
@@ -171,8 +166,29 @@ mod tests {
         ] {
             assert_eq!(verdict(&open, Some("127.0.0.1"), &[("host", host)]), refused, "{host}");
         }
-        for name in FORWARDING.iter().chain(&["x-forwarded-for", "X-Forwarded-Host", "x-forwarded-port"]) {
+        for name in [
+            "Forwarded",
+            "Via",
+            "X-Forwarded-For",
+            "x-forwarded-host",
+            "x-original-forwarded-for",
+            "x-vercel-forwarded-for",
+            "X-Real-IP",
+            "x-client-ip",
+            "x-cluster-client-ip",
+            "True-Client-IP",
+            "fastly-client-ip",
+            "CF-Connecting-IP",
+            "cf-connecting-ipv6",
+            "cdn-loop",
+            "x-envoy-external-address",
+            "x-azure-clientip",
+            "x-nf-client-connection-ip",
+        ] {
             assert_eq!(verdict(&open, Some("127.0.0.1"), &[HOST, (name, "10.0.0.7")]), refused, "{name}");
+        }
+        for name in ["user-agent", "x-request-id", "traceparent", "cookie", "x-real-name"] {
+            assert_eq!(verdict(&open, Some("127.0.0.1"), &[HOST, (name, "10.0.0.7")]), Ok(()), "{name}");
         }
     }
 

@@ -1,5 +1,6 @@
-//! lens's routes inside the service's own router: the service's server hands a request over and waits, lens's thread
-//! answers it. Separate because this half runs on the service's runtime, where lens must do nothing else.
+//! lens's routes inside the service's own router: the service's server hands over the requests of those who may ask, and
+//! waits, and lens's thread answers them. Separate because this half runs on the service's runtime, where lens must do
+//! nothing else.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -117,11 +118,18 @@ mod tests {
 
     #[tokio::test]
     async fn the_body_of_one_who_may_not_ask_is_not_read() {
-        let (to, _handed_over) = mpsc::channel(MAX_WAITING);
-        let mut request = Request::post("/query").header("host", "127.0.0.1").body(Body::new(Untouched)).unwrap();
-        request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([10, 0, 0, 7], 1))));
-        let response = router(Gate::new(None), to).oneshot(request).await.unwrap();
-        assert_eq!(response.status(), StatusCode::FORBIDDEN);
-        assert!(response.headers().contains_key("x-content-type-options"), "as all answers of lens");
+        let (to, mut handed_over) = mpsc::channel(MAX_WAITING);
+        let gate = |token: Option<&str>| Gate::new(token.map(str::to_owned));
+        for (gate, expected) in
+            [(gate(None), StatusCode::FORBIDDEN), (gate(Some("correct horse")), StatusCode::UNAUTHORIZED)]
+        {
+            let request = Request::post("/query").header("host", "127.0.0.1").header("authorization", "Bearer wrong");
+            let mut request = request.body(Body::new(Untouched)).unwrap();
+            request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([10, 0, 0, 7], 1))));
+            let response = router(gate, to.clone()).oneshot(request).await.unwrap();
+            assert_eq!(response.status(), expected);
+            assert!(response.headers().contains_key("x-content-type-options"), "as all answers of lens");
+            assert!(handed_over.try_recv().is_err());
+        }
     }
 }
