@@ -148,10 +148,11 @@ impl Table {
     pub(crate) fn any_poll_starts(&self, slot: &Slot, id: u64) {
         let now = self.clock.now_ms();
         let sampled = slot.sample();
-        let poll = match self.pages.find(id) {
-            Some(entry) => {
-                let is_measured = entry.hot.count_poll(now);
-                Poll::measured(now, entry.hot.origin(), if is_measured { 1 } else { sampled })
+        let found = self.pages.find_first(id).or_else(|| self.pages.find(id).map(|entry| entry.hot));
+        let poll = match found {
+            Some(task) => {
+                let is_measured = task.count_poll(now);
+                Poll::measured(now, task.origin(), if is_measured { 1 } else { sampled })
             }
             None => Poll::untracked(now),
         };

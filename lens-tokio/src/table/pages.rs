@@ -123,7 +123,10 @@ impl Pages {
     /// What a poll needs of the live task `id`, if it is where nearly all are.
     #[inline]
     pub(crate) fn find_first(&self, id: u64) -> Option<&Hot> {
-        self.look(id, 0).map(|page| page.hot(id))
+        let hot = self.directory[place(id >> PAGE_BITS, 0)].get(self)?.hot(id);
+        // The poll will be counted there, and the last one may have been another thread's.
+        prefetch_for_write(hot);
+        hot.is(id).then_some(hot)
     }
 
     #[inline]
@@ -144,10 +147,7 @@ impl Pages {
     #[inline]
     fn look(&self, id: u64, probe: usize) -> Option<&Page> {
         let page = self.directory[place(id >> PAGE_BITS, probe)].get(self)?;
-        let hot = page.hot(id);
-        // Whoever looks for a task writes what it counts.
-        prefetch_for_write(hot);
-        hot.is(id).then_some(page)
+        page.hot(id).is(id).then_some(page)
     }
 
     /// Adds the task `id`, of which the first polls are measured.
