@@ -1,5 +1,6 @@
-//! How soon a worker that is blocked for 200 ms is seen, from the start of its poll to the answer that has the task's spawn
-//! place and the line that blocks. A poll is a stall from 10 ms on, and the watchdog looks each 5 ms.
+//! How soon a worker that is blocked for 200 ms is seen, from the start of its poll to the answers that have the task's spawn
+//! place, and its stack with the function that blocks; asked for each millisecond. A poll is a stall from 10 ms on, and the watchdog looks
+//! each 10 ms while nothing is polled, and each 5 ms or 1 ms once something is.
 //!
 //! `RUSTFLAGS="--cfg tokio_unstable" cargo bench -p lens-tokio --bench stalls [ROUNDS]`. The first stall of a process is
 //! apart: lens reads the debug information then, and keeps it for 20 s.
@@ -28,22 +29,45 @@ fn main() {
     use std::time::Duration;
 
     use ask::Watched;
-    use ways::WAYS;
+    use ways::{Seen, WAYS};
 
-    let rounds = std::env::args().find_map(|argument| argument.parse().ok()).unwrap_or(21);
+    const ROUNDS: u32 = 21;
+    /// The threshold of 10 ms, and 20 ms in which it is to be seen.
+    const SOON: Duration = Duration::from_millis(30);
+
+    let rounds = std::env::args().find_map(|argument| argument.parse().ok()).unwrap_or(ROUNDS);
     let runtime = lens_tokio::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     let watched = Watched::over(&[runtime.handle()]);
-    println!("from the start of a poll that blocks to the answer that says where; {rounds} rounds\n");
-    println!("{:<24}{:>12}", "the first of all", format!("{:.1?}", WAYS[0].seen_after(&runtime, &watched)));
-    println!("\n{:<24}{:>12}{:>16}{:>12}", "", "median", "within 30 ms", "longest");
+    let text = |took: Option<Duration>| took.map_or("not seen".to_owned(), |took| format!("{took:.1?}"));
+
+    println!("from the start of a poll that blocks; {rounds} rounds\n");
+    let first = WAYS[0].seen(&runtime, &watched);
+    println!(
+        "the first stall of all: seen after {}, with its stack {}\n",
+        text(first.with_place),
+        text(first.with_stack)
+    );
+    println!("{:<20}{:>38}{:>38}", "", "seen, with its spawn place", "with the function that blocks");
+    let figures = |median: &str, soon: &str, longest: &str| format!("{median:>12}{soon:>14}{longest:>12}");
+    let header = figures("median", "within 30 ms", "longest");
+    println!("{:<20}{header}{header}", "");
     let mut took = WAYS.each_ref().map(|_| Vec::new());
-    for _ in 0..rounds {
-        took.iter_mut().zip(&WAYS).for_each(|(took, way)| took.push(way.seen_after(&runtime, &watched)));
+    for round in 0..rounds {
+        for (way, took) in WAYS.iter().zip(&mut took) {
+            // The watchdog is to be anywhere between two looks.
+            std::thread::sleep(Duration::from_millis(50) + Duration::from_micros(1700) * (round % 11));
+            took.push(way.seen(&runtime, &watched));
+        }
     }
-    for (way, took) in WAYS.iter().zip(&mut took) {
-        took.sort();
-        let soon = took.partition_point(|&took| took <= Duration::from_millis(30));
-        let [median, longest] = [took[took.len() / 2], took[took.len() - 1]].map(|took| format!("{took:.1?}"));
-        println!("{:<24}{median:>12}{:>16}{longest:>12}", way.name, format!("{soon} of {}", took.len()));
+    for (way, took) in WAYS.iter().zip(&took) {
+        let of = |told: fn(&Seen) -> Option<Duration>| {
+            let mut took: Vec<_> = took.iter().map(told).collect();
+            // What was not seen comes last.
+            took.sort_by_key(|took| took.unwrap_or(Duration::MAX));
+            let soon = took.iter().filter(|took| took.is_some_and(|took| took <= SOON)).count();
+            let [median, longest] = [took.get(took.len() / 2), took.last()].map(|took| text(took.copied().flatten()));
+            figures(&median, &format!("{soon} of {}", took.len()), &longest)
+        };
+        println!("{:<20}{}{}", way.name, of(|seen| seen.with_place), of(|seen| seen.with_stack));
     }
 }

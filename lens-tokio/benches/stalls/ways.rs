@@ -8,12 +8,21 @@ use std::sync::{Arc, Barrier, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use lens_tokio::builder::Runtime;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::ask::{Watched, until};
 
 /// How long everything here blocks.
 const LONG: Duration = Duration::from_millis(200);
+
+/// How long after the start of the poll lens told what; `None` if it did not while that blocked.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Seen {
+    /// That there is a stall, and where its task was spawned.
+    pub(crate) with_place: Option<Duration>,
+    /// The stack, with the function that blocks.
+    pub(crate) with_stack: Option<Duration>,
+}
 
 /// A way to block.
 pub(crate) struct Way {
@@ -27,13 +36,13 @@ pub(crate) const WAYS: [Way; 5] = [
     Way { name: "std::thread::sleep", function: "sleeps", block: sleeps },
     Way { name: "std::sync::Mutex", function: "locks", block: locks },
     Way { name: "a loop", function: "computes", block: computes },
-    Way { name: "a file's read", function: "reads_a_file", block: reads_a_file },
+    Way { name: "a pipe's read", function: "reads_a_pipe", block: reads_a_pipe },
     Way { name: "a socket's read", function: "reads_a_socket", block: reads_a_socket },
 ];
 
 impl Way {
-    /// Blocks a worker; how long after the start of the poll lens says where it was spawned and which function blocks.
-    pub(crate) fn seen_after(&self, runtime: &Runtime, watched: &Watched) -> Duration {
+    /// Blocks a worker, and asks what lens sees.
+    pub(crate) fn seen(&self, runtime: &Runtime, watched: &Watched) -> Seen {
         let began = Arc::new(OnceLock::new());
         let (starts, block) = (Arc::clone(&began), self.block);
         let task = runtime.spawn(async move {
@@ -41,16 +50,24 @@ impl Way {
             block();
         });
         let began = until(|| began.get().copied());
-        let is_in =
-            |frame: &serde_json::Value| frame["function"].as_str().is_some_and(|at| at.ends_with(self.function));
-        until(|| {
-            watched.ask("now", &json!({})).into_iter().find(|row| {
-                let is_ours = row["spawn_place"].as_str().is_some_and(|place| place.starts_with(file!()));
-                is_ours && row["frames"].as_array().is_some_and(|frames| frames.iter().any(is_in))
-            })
-        });
-        let seen = began.elapsed();
+        let is_in = |frame: &Value| frame["function"].as_str().is_some_and(|at| at.ends_with(self.function));
+        let id: u64 = task.id().to_string().parse().expect("a number");
+        let is_it = |row: &Value| {
+            let is_there = row["spawn_place"].as_str().is_some_and(|place| place.starts_with(file!()));
+            is_there && row["task_id"] == id
+        };
+        let has_stack = |row: &Value| row["frames"].as_array().is_some_and(|frames| frames.iter().any(is_in));
+        let mut seen = Seen::default();
+        while seen.with_stack.is_none() && !task.is_finished() {
+            std::thread::sleep(Duration::from_millis(1));
+            let rows = watched.ask("now", &json!({}));
+            let now = began.elapsed();
+            let row = rows.into_iter().find(is_it);
+            seen.with_place = seen.with_place.or(row.as_ref().map(|_| now));
+            seen.with_stack = row.filter(has_stack).map(|_| now);
+        }
         runtime.block_on(task).expect("it only blocks");
+        until(|| watched.ask("now", &json!({})).is_empty().then_some(()));
         seen
     }
 }
@@ -58,20 +75,21 @@ impl Way {
 #[inline(never)]
 fn sleeps() {
     std::thread::sleep(LONG);
+    // Otherwise the last call would be a jump, and this function on no stack.
     std::hint::black_box(());
 }
 
 #[inline(never)]
 fn locks() {
     let lock = Arc::new(Mutex::new(()));
-    let (same, is_held) = (Arc::clone(&lock), Arc::new(Barrier::new(2)));
-    let holds = Arc::clone(&is_held);
+    let (same, held) = (Arc::clone(&lock), Arc::new(Barrier::new(2)));
+    let holds = Arc::clone(&held);
     let holder = std::thread::spawn(move || {
-        let _held = same.lock().expect("nothing panics");
+        let _guard = same.lock().expect("nothing panics");
         holds.wait();
         std::thread::sleep(LONG);
     });
-    is_held.wait();
+    held.wait();
     drop(lock.lock().expect("nothing panics"));
     holder.join().expect("nothing panics");
 }
@@ -86,7 +104,7 @@ fn computes() {
 
 /// A pipe, read as a file.
 #[inline(never)]
-fn reads_a_file() {
+fn reads_a_pipe() {
     let (reader, mut writer) = std::io::pipe().expect("a pipe");
     let writes = std::thread::spawn(move || {
         std::thread::sleep(LONG);

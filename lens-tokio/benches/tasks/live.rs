@@ -8,6 +8,9 @@ use std::time::Instant;
 
 use lens_core::{Arguments, Capture, Recorder, RegistryBuilder};
 use lens_tokio::TasksSkill;
+use lens_tokio::tasks::MAX_SPAWN_SITES;
+use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
 
 use crate::measure::cpu_time;
 use crate::variant::{Flavor, Variant};
@@ -40,10 +43,19 @@ pub(crate) fn measure(variant: Variant) {
     let nanos = each((cpu_time() - cpu).as_secs_f64() * 1e9);
     println!("  {:<8} {bytes:6.1} bytes and {nanos:6.1} ns a task", variant.name());
     if variant == Variant::Lens {
+        let sites = spawn_at_many_sites(&runtime);
         ask();
+        drop(sites);
     }
     drop(tasks);
     runtime.shutdown_background();
+}
+
+/// A task for each name: `sites` then has as many as a large service.
+fn spawn_at_many_sites(runtime: &Runtime) -> Vec<JoinHandle<()>> {
+    let _entered = runtime.enter();
+    let name = |site: usize| -> &'static str { format!("site {site}").leak() };
+    (0..MAX_SPAWN_SITES - 10).map(|site| lens_tokio::spawn(name(site), pending())).collect()
 }
 
 /// Asks as a query does.

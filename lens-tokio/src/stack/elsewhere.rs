@@ -63,7 +63,7 @@ impl Sample {
     /// # Errors
     ///
     /// None: there is no sample.
-    pub fn poll(&self, _reader: &mut StackReader) -> Reading<Option<Stack>> {
+    pub fn poll(&mut self, _reader: &mut StackReader) -> Reading<Option<Stack>> {
         match self.0 {}
     }
 }

@@ -4,10 +4,14 @@ mod debug;
 mod memory;
 mod modules;
 mod running;
+mod scheduled;
 mod syscalls;
 mod unwind;
 mod waiting;
 
+use std::cell::OnceCell;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::time::{Duration, Instant};
 
 use gimli::UnwindContext;
@@ -21,8 +25,9 @@ use waiting::{Miss, Walk};
 use super::{Address, LoadedFile, Look, MAX_FRAMES, SAMPLE_DEADLINE, Stack};
 
 pub(super) use debug::{Arena, Files};
+pub(crate) use scheduled::{Scheduled, scheduled};
 pub(crate) use syscalls::name as syscall_name;
-pub(crate) use waiting::{Scheduled, is_waiting, scheduled};
+pub(crate) use waiting::is_waiting;
 
 /// How often it is looked for code that was loaded meanwhile.
 const RELOAD: Duration = Duration::from_secs(10);
@@ -31,8 +36,30 @@ const RELOAD: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Sample {
     tid: u32,
-    pending: Pending,
+    asked: Asked,
+    /// Since when it is so.
+    since: Instant,
 }
+
+/// How far asking the kernel has come. A thread of lens does it, because while there is no other event the kernel waits
+/// until every processor has been through its scheduler, which takes one that computes up to 20 ms.
+#[derive(Debug)]
+enum Asked {
+    /// Too many others are asked for.
+    Later,
+    Asking(Receiver<Reading<Pending>>),
+    Pending(Pending),
+}
+
+/// How many threads ask at once: the kernel lets them wait for each other anyway.
+const MAX_ASKING: usize = 4;
+static ASKING: AtomicUsize = AtomicUsize::new(0);
+
+/// The stack of a thread that asks: it makes four system calls.
+const SAMPLER_STACK: usize = 128 * 1024;
+
+/// How long the kernel may take to answer. Nobody waits meanwhile but the stack.
+const ASKING_DEADLINE: Duration = Duration::from_secs(1);
 
 /// Takes stacks. For one thread of lens at a time.
 #[derive(Debug)]
@@ -42,6 +69,7 @@ pub struct StackReader {
     read_at: Instant,
     context: UnwindContext<usize>,
     buffer: Vec<u8>,
+    can_sample: OnceCell<Reading<()>>,
 }
 
 impl StackReader {
@@ -56,14 +84,20 @@ impl StackReader {
         let unreadable = |what: &'static str| move |error| Unavailable::failed(format!("{what}: {error}"));
         let memory = Memory::open().map_err(unreadable("/proc/self/mem"))?;
         let modules = modules::read(&memory, &[]).map_err(unreadable("/proc/self/maps"))?;
-        let reader =
-            Self { memory, modules, read_at: Instant::now(), context: UnwindContext::new(), buffer: Vec::new() };
-        Ok(reader)
+        Ok(Self {
+            memory,
+            modules,
+            read_at: Instant::now(),
+            context: UnwindContext::new(),
+            buffer: Vec::new(),
+            can_sample: OnceCell::new(),
+        })
     }
 
     /// Takes the stack of the thread `tid` of this process.
     ///
-    /// Cost: 20 to 100 µs of the caller; the thread itself does nothing.
+    /// Cost: 20 to 100 µs of the caller, and a thread of lens for some milliseconds if that one runs; the thread itself
+    /// does nothing.
     ///
     /// # Errors
     ///
@@ -79,7 +113,12 @@ impl StackReader {
                     return Ok(Look::Stack(self.stack(&walk)));
                 }
                 Err(Miss::Moved) => {}
-                Err(Miss::Running) => return Ok(Look::Running(Sample { tid, pending: Pending::ask(tid)? })),
+                Err(Miss::Running) => {
+                    self.can_sample()?;
+                    let mut sample = Sample::of(tid);
+                    sample.ask()?;
+                    return Ok(Look::Running(sample));
+                }
                 Err(Miss::Refused(error)) => {
                     return Err(Unavailable::failed(format!("/proc/self/task/{tid}: {error}")));
                 }
@@ -109,13 +148,14 @@ impl StackReader {
         self.stack(&Walk { steps, end: unwind::End::TooDeep, call: None })
     }
 
-    /// Whether running threads can be sampled: asked of the calling thread.
+    /// Whether running threads can be sampled: asked of the calling thread, the first time, for up to 20 ms.
     ///
     /// # Errors
     ///
     /// What would allow it.
     pub fn can_sample(&self) -> Reading<()> {
-        Pending::ask(rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs()).map(|_| ())
+        let ask = || Pending::ask(rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs()).map(drop);
+        self.can_sample.get_or_init(ask).clone()
     }
 
     /// Bytes of the unwind tables.
@@ -165,17 +205,57 @@ impl Loaded {
 }
 
 impl Sample {
+    fn of(tid: u32) -> Self {
+        Self { tid, asked: Asked::Later, since: Instant::now() }
+    }
+
+    /// Has a thread ask, if not too many do.
+    fn ask(&mut self) -> Reading<()> {
+        let Some(place) = Place::take() else { return Ok(()) };
+        let (tell, asking) = channel();
+        let tid = self.tid;
+        let ask = move || {
+            let _place = place;
+            // Whoever does not want the sample any more has dropped the receiver, and the event goes with it.
+            drop(tell.send(Pending::ask(tid)));
+        };
+        lens_core::threads::spawn("lens-sampler", Some(SAMPLER_STACK), ask)
+            .map_err(|error| Unavailable::failed(error.to_string()))?;
+        self.asked = Asked::Asking(asking);
+        Ok(())
+    }
+
     /// The stack, once the thread was sampled; `None` while it was not.
     ///
     /// # Errors
     ///
-    /// [`SAMPLE_DEADLINE`] has passed.
-    pub fn poll(&self, reader: &mut StackReader) -> Reading<Option<Stack>> {
-        if let Some(walk) = self.pending.walk(&reader.modules, &mut reader.context) {
+    /// The system does not allow it or does not answer, or [`SAMPLE_DEADLINE`] has passed since it agreed.
+    pub fn poll(&mut self, reader: &mut StackReader) -> Reading<Option<Stack>> {
+        if let Asked::Later = self.asked {
+            self.ask()?;
+        }
+        if let Asked::Asking(asking) = &self.asked {
+            match asking.try_recv() {
+                Ok(pending) => {
+                    self.asked = Asked::Pending(pending?);
+                    self.since = Instant::now();
+                }
+                Err(TryRecvError::Empty) => {}
+                Err(TryRecvError::Disconnected) => {
+                    return Err(Unavailable::failed("the thread lens-sampler has ended"));
+                }
+            }
+        }
+        let Asked::Pending(pending) = &self.asked else {
+            let is_late = self.since.elapsed() > ASKING_DEADLINE;
+            let what = || format!("the system has not answered perf_event_open in {ASKING_DEADLINE:?}");
+            return if is_late { Err(Unavailable::failed(what())) } else { Ok(None) };
+        };
+        if let Some(walk) = pending.walk(&reader.modules, &mut reader.context) {
             reader.reload(&walk);
             return Ok(Some(reader.stack(&walk)));
         }
-        if self.pending.age() > SAMPLE_DEADLINE {
+        if self.since.elapsed() > SAMPLE_DEADLINE {
             let what = format!(
                 "the thread {} was not sampled in {SAMPLE_DEADLINE:?}: it got no processor, or spent the time in kernel code",
                 self.tid
@@ -183,6 +263,22 @@ impl Sample {
             return Err(Unavailable::failed(what));
         }
         Ok(None)
+    }
+}
+
+/// A place among those that ask.
+struct Place(());
+
+impl Place {
+    fn take() -> Option<Self> {
+        let more = |asking: usize| (asking < MAX_ASKING).then(|| asking + 1);
+        ASKING.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok().then(|| Self(()))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        ASKING.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

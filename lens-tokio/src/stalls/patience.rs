@@ -59,14 +59,14 @@ impl Patience {
 fn had(elapsed: Duration, before: Scheduled, after: Scheduled, is_waiting: Option<bool>) -> Duration {
     match is_waiting {
         Some(true) => elapsed.saturating_sub(waited(before, after)),
-        // It runs or waits for a processor, and the kernel adds up a wait when it ends.
+        // It runs or waits for a processor.
         Some(false) => Duration::from_nanos(after.ran_ns.saturating_sub(before.ran_ns)),
         None => elapsed,
     }
 }
 
-/// Whether a thread that had so little of a chance waited for a processor in that time: what it ran is counted late, and what
-/// it waited is by now.
+/// Whether a thread that had so little of a chance waited for a processor in that time: what it ran may be counted late, and
+/// what it waited is by now.
 fn is_starved(missing: Duration, before: Scheduled, after: Scheduled) -> bool {
     !missing.is_zero() && waited(before, after) >= missing
 }

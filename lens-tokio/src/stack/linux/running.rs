@@ -11,7 +11,7 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use gimli::{Register, UnwindContext, X86_64};
 use lens_core::{Reading, Unavailable};
@@ -81,7 +81,6 @@ pub(crate) struct Pending {
     /// Closed after the mapping is gone.
     ring: Ring,
     _event: File,
-    since: Instant,
 }
 
 impl Pending {
@@ -99,12 +98,7 @@ impl Pending {
         if armed != 0 {
             return Err(Unavailable::failed(format!("perf's event: {}", io::Error::last_os_error())));
         }
-        Ok(Self { ring, _event: event, since: Instant::now() })
-    }
-
-    /// For how long it has not come.
-    pub(crate) fn age(&self) -> Duration {
-        self.since.elapsed()
+        Ok(Self { ring, _event: event })
     }
 
     /// The walk of the stack that was sampled; `None` while it was not.

@@ -8,6 +8,7 @@ use gimli::{UnwindContext, X86_64};
 
 use super::memory::{Memory, StackCopy};
 use super::modules::Module;
+use super::scheduled::scheduled;
 use super::unwind::{self, End, Registers, Step};
 
 /// What a thread is doing, as the kernel says.
@@ -58,24 +59,6 @@ pub(crate) fn doing(tid: u32) -> io::Result<Doing> {
 /// There is no such thread, or the process may not look.
 pub(crate) fn is_waiting(tid: u32) -> io::Result<bool> {
     Ok(doing(tid)? != Doing::Running)
-}
-
-/// How long the thread ran, how long it waited for a processor, and how often it was given one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Scheduled {
-    pub(crate) ran_ns: u64,
-    pub(crate) waited_ns: u64,
-    pub(crate) times: u64,
-}
-
-/// # Errors
-///
-/// There is no such thread, or the kernel is built without `CONFIG_SCHED_INFO`.
-pub(crate) fn scheduled(tid: u32) -> io::Result<Scheduled> {
-    let line = fs::read_to_string(format!("/proc/self/task/{tid}/schedstat"))?;
-    let mut words = line.split_ascii_whitespace().map(str::parse);
-    let mut next = || words.next().and_then(Result::ok).ok_or_else(|| io::Error::other("schedstat is not understood"));
-    Ok(Scheduled { ran_ns: next()?, waited_ns: next()?, times: next()? })
 }
 
 /// Why there is no stack of a waiting thread.

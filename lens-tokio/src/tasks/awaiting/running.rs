@@ -52,12 +52,12 @@ impl Budget {
         match reader.look(tid.ok_or_else(moving)?)? {
             Look::Stack(stack) => Ok(stack),
             Look::Moving => Err(moving()),
-            Look::Running(sample) => loop {
+            Look::Running(mut sample) => loop {
                 if let Some(stack) = sample.poll(reader)? {
                     return Ok(stack);
                 }
                 if Instant::now() >= until {
-                    return Err(moving());
+                    return Err(Unavailable::failed("its thread runs and was not sampled in time: ask again"));
                 }
                 std::thread::sleep(Duration::from_millis(1));
             },
