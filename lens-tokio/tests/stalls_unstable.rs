@@ -182,8 +182,39 @@ fn block_in_place_is_told_apart_and_spawn_blocking_is_no_stall() {
     let waits = runtime.spawn(blocking);
     runtime.block_on(waits).unwrap().unwrap();
     until(|| watched.ask("now", &json!({})).iter().all(|row| row["kind"] != "block_in_place").then_some(()));
-    assert!(!watched.ask("recent", &json!({})).iter().any(is_at("spawn_place", &place)));
-    assert!(!watched.ask("recent", &json!({})).iter().any(|row| row["kind"] == "no_progress"));
+    // What blocked in its place is no stall that is kept, nor what a thread of the pool did.
+    let slept = block::place("sleeps");
+    let recent = watched.ask("recent", &json!({}));
+    let is_of_it = |row: &Value| row["place"] == slept.as_str() || row["kind"] == "no_progress";
+    assert!(!recent.iter().any(is_of_it), "{recent:#?}");
+}
+
+#[test]
+fn what_a_thread_of_the_blocking_pool_waits_in_is_told() {
+    let runtime = workers(2);
+    let watched = Watched::over(&[runtime.handle()]);
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let (tell, told) = std::sync::mpsc::channel();
+    let blocking = runtime.spawn_blocking(move || {
+        tell.send(thread_id()).unwrap();
+        block::reads_a_pipe(&mut reader);
+    });
+    let thread = told.recv().unwrap();
+    // Until their functions are found, there is no answer.
+    let of_thread = || {
+        let rows = watched.try_call("stalls", "blocking_threads", &json!({})).ok()?;
+        Some(rows.as_array().unwrap().iter().find(|row| row["thread_id"] == thread).cloned())
+    };
+    let row = until(|| of_thread()?.filter(|row| row["waits_in"] == "read"));
+    assert!(row["function"].as_str().unwrap().ends_with("reads_a_pipe"), "{row:#}");
+    assert_eq!(row["place"], block::place("reads_a_pipe"));
+    assert_eq!(frame(&row, "reads_a_pipe"), block::place("reads_a_pipe"));
+
+    (&writer).write_all(&[1]).unwrap();
+    runtime.block_on(blocking).unwrap();
+    until(|| of_thread()?.is_none().then_some(()));
+    let recent = watched.ask("recent", &json!({}));
+    assert!(!recent.iter().any(|row| row["thread_id"] == thread), "it is no stall: {recent:#?}");
 }
 
 #[test]

@@ -110,6 +110,7 @@ fn three_in_a_ring_are_one_deadlock() {
         let (own, next) = (Arc::clone(&locks[index]), Arc::clone(&locks[(index + 1) % 3]));
         tokio::spawn(lock_both(own, next, Arc::clone(&meet)))
     };
+    let spawn_place = format!("{}:{}:9", file!(), line!() - 2);
     let tasks = [spawn(0), spawn(1), spawn(2)];
 
     let deadlock = deadlock_of(&lens, id(&tasks[0]));
@@ -123,6 +124,7 @@ fn three_in_a_ring_are_one_deadlock() {
         let blocker = format!("task {} ", order[(at + 1) % 3]);
         assert!(member["blocked_by"][0].as_str().unwrap().starts_with(&blocker), "{deadlock}");
         assert!(member["resource_place"].as_str().unwrap().starts_with(&place), "{deadlock}");
+        assert_eq!(member["place"], spawn_place, "{deadlock}");
     }
     // The locks share a place, and are told apart by their numbers.
     let mut numbers: Vec<_> =
@@ -144,8 +146,8 @@ fn readers_that_want_to_write_are_a_deadlock() {
         meet.wait().await;
         let _writer = lock.write().await;
     };
-    let one = tokio::spawn(upgrade(Arc::clone(&lock), Arc::clone(&meet)));
-    let other = tokio::spawn(upgrade(lock, meet));
+    let (one, one_place) = (tokio::spawn(upgrade(Arc::clone(&lock), Arc::clone(&meet))), place!());
+    let (other, other_place) = (tokio::spawn(upgrade(lock, meet)), place!());
 
     let both_wait = || (lens.rows("longest", &lock_place).len() == 2).then_some(());
     wait_until(both_wait);
@@ -153,6 +155,9 @@ fn readers_that_want_to_write_are_a_deadlock() {
     let members = members(&deadlock);
     assert_eq!(members.iter().map(|member| member.0).collect::<Vec<_>>(), [id(&one), id(&other)]);
     assert!(members.iter().all(|member| member.2.starts_with(&lock_place)), "{deadlock}");
+    for (member, place) in members.iter().zip([one_place, other_place]) {
+        assert!(member.1.starts_with(&place), "{deadlock}");
+    }
     assert_eq!(deadlock["is_suspected"], false);
     runtime.shutdown_background();
 }

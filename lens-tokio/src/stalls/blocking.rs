@@ -39,7 +39,8 @@ pub struct BlockingThreadRow {
 pub(super) fn look(symbolizer: &Symbolizer) -> Reading<Vec<BlockingThreadRow>> {
     let mut reader = StackReader::new()?;
     let mut looked: Vec<(u32, String, Arc<Resolved>)> = Vec::new();
-    for (tid, name) in threads::all().into_iter().filter(|(_, name)| !name.starts_with("lens-")) {
+    // The newest first: a pool's threads come after the workers, which would take all places where there are many.
+    for (tid, name) in threads::all().into_iter().rev().filter(|(_, name)| !name.starts_with("lens-")) {
         if looked.len() == MAX_LOOKED_AT {
             break;
         }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use lens_core::{Arguments, Recorder, Registry, RegistryBuilder, Timestamp};
+use lens_core::{Arguments, CallError, Recorder, Registry, RegistryBuilder, Timestamp};
 use lens_tokio::stalls::Settings;
 use lens_tokio::{Runtimes, TasksSkill, Watchdog};
 use serde_json::{Value, json};
@@ -42,13 +42,19 @@ impl Watched {
     /// Asks a function of a skill of a fresh state.
     #[track_caller]
     pub(crate) fn call(&self, skill: &str, function: &str, arguments: &Value) -> Value {
+        self.try_call(skill, function, arguments).unwrap()
+    }
+
+    /// The same, where the answer may not be there yet.
+    #[track_caller]
+    pub(crate) fn try_call(&self, skill: &str, function: &str, arguments: &Value) -> Result<Value, CallError> {
         let entry = self.registry.get(skill).unwrap();
         // Another test's stack may be looked up just now.
         let state = until(|| entry.collect().ok());
         let history = Arc::new(Recorder::new()).until(Instant::now());
         let named = arguments.as_object().unwrap().clone().into_iter().collect();
-        let answer = entry.call(function, &state, Timestamp::now(), &history, Arguments::named(named)).unwrap();
-        answer.to_json()
+        let answer = entry.call(function, &state, Timestamp::now(), &history, Arguments::named(named))?;
+        Ok(answer.to_json())
     }
 
     /// The rows of `now` that `is_it`, as soon as there are any.

@@ -32,7 +32,11 @@ pub(crate) fn ask(function: &str, arguments: &Value) -> Value {
 }
 
 pub(crate) fn try_ask(function: &str, arguments: &Value) -> Result<Value, String> {
-    let registry = registry();
+    ask_of(&registry(), function, arguments)
+}
+
+/// The same, of a registry that has been asked before.
+pub(crate) fn ask_of(registry: &Registry, function: &str, arguments: &Value) -> Result<Value, String> {
     let entry = registry.get("tasks").unwrap();
     let state = entry.collect().map_err(|reason| reason.to_string())?;
     let recorder = Arc::new(Recorder::new());

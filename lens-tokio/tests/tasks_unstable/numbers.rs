@@ -1,16 +1,18 @@
 //! What a task costs, against the test's own count and clock.
 
 use std::future::pending;
+use std::ops::Range;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use lens_core::Metrics;
 use lens_tokio::builder::Runtime;
 use serde_json::json;
 use tokio::sync::oneshot;
 
-use crate::ask::{ask, current_thread, line, number, site, ticking, wait_until, workers};
+use crate::ask::{ask, ask_of, current_thread, line, number, registry, site, ticking, wait_until, workers};
 
 #[test]
 fn polls_are_exact_for_each_task_and_for_its_site() {
@@ -131,6 +133,65 @@ fn busy_time_of_long_and_short_polls_in_turns_is_right() {
     let _ticking = ticking();
     let runtime = current_thread();
     assert_right(|| spin(&runtime, &MIX));
+}
+
+#[test]
+fn the_distribution_of_poll_times_is_the_tests_own() {
+    let _ticking = ticking();
+    let place = line(2);
+    let longest = current_thread().block_on(async {
+        let task = tokio::spawn(async {
+            let mut longest = Duration::ZERO;
+            for poll in 0..2000 {
+                // One of 40 is more than a hundredth of all.
+                let length = if poll % 40 == 39 { Duration::from_millis(3) } else { Duration::from_micros(50) };
+                let started = Instant::now();
+                while started.elapsed() < length {
+                    std::hint::spin_loop();
+                }
+                longest = longest.max(started.elapsed());
+                tokio::task::yield_now().await;
+            }
+            longest
+        });
+        task.await.unwrap()
+    });
+    let site = site(&place);
+    let [half, most] = ["poll_p50_ms", "poll_p99_ms"].map(|field| site[field].as_f64().unwrap());
+    // The powers of two after 50 µs and 3 ms; a busy machine interrupts some of the long polls.
+    assert_eq!(half, 0.065_536, "{site}");
+    assert!(most >= 4.194_304 && most <= 2e3 * longest.as_secs_f64(), "{longest:?}: {site}");
+}
+
+#[test]
+fn rates_of_a_site_are_the_tests_own() {
+    const TASKS: u32 = 300;
+    let (registry, runtime) = (registry(), workers(2));
+    let tasks = registry.get("tasks").unwrap();
+    let sampled = timed(|| drop(tasks.metrics(Metrics::default()).unwrap()));
+    let place = line(3);
+    runtime.block_on(async {
+        for _ in 0..TASKS {
+            tokio::spawn(tokio::task::yield_now()).await.unwrap();
+        }
+    });
+    wait_until("all have finished", || site(&place)["finished_total"] == TASKS);
+    std::thread::sleep(Duration::from_millis(1100));
+    let mut asked = None;
+    let read = timed(|| asked = Some(ask_of(&registry, "sites", &json!({"site": place})).unwrap()));
+    let site = &asked.unwrap()[0];
+    for (field, count) in [("spawned_per_s", TASKS), ("finished_per_s", TASKS), ("polls_per_s", 2 * TASKS)] {
+        let per_s = |over: Duration| f64::from(count) / over.as_secs_f64();
+        let (least, most) = (per_s(read.end - sampled.start), per_s(read.start - sampled.end));
+        assert!((least..=most).contains(&site[field].as_f64().unwrap()), "{least} to {most} {field}: {site}");
+    }
+}
+
+/// When it was done.
+fn timed(work: impl FnOnce()) -> Range<Instant> {
+    let start = Instant::now();
+    work();
+    start..Instant::now()
 }
 
 #[test]
