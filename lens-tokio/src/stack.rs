@@ -3,7 +3,8 @@
 //!
 //! - A thread that waits in the kernel: the kernel tells where it is (`/proc/self/task/TID/syscall`), its stack is copied
 //!   and walked by the unwind tables, and that it was given no processor in between is verified afterwards.
-//! - A thread that runs: one sample of the kernel's clock for that thread (`perf_event_open`), where the system allows it.
+//! - A thread that runs: one sample of the kernel's clock for that thread (`perf_event_open`), where the system allows it;
+//!   a thread of its own asks for it, `lens-sampler`, because the kernel may take its time to agree.
 //!
 //! Neither makes a system call of the thread fail with `EINTR`, takes a lock or runs code in it. The addresses become
 //! functions and lines in a thread of their own, [`Symbolizer`].
@@ -38,7 +39,7 @@ pub const MAX_FRAMES: usize = 128;
 /// How many bytes of unwind tables are copied at most. A service has about a tenth of its code's size.
 pub const MAX_TABLES_BYTES: usize = 24 * 1024 * 1024;
 
-/// How long a running thread may take to be sampled. One that gets no sample in that time spends it in kernel code, or
+/// How long a running thread may take to be sampled, once the system has agreed to. One that gets no sample in that time spends it in kernel code, or
 /// gets no processor.
 pub const SAMPLE_DEADLINE: Duration = Duration::from_millis(100);
 
