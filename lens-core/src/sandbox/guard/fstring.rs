@@ -4,7 +4,10 @@
 //! Two more things of Python are made plain the same way: the underscores of `1_000`, and prefixes of texts that mean
 //! nothing here.
 
+use starlark_syntax::codemap::Span;
 use starlark_syntax::syntax::AstModule;
+use starlark_syntax::syntax::ast::{AstExpr, StmtP};
+use starlark_syntax::syntax::module::AstModuleFields as _;
 
 use super::dialect;
 use super::lex::{self, Kind, Token};
@@ -35,13 +38,49 @@ pub(super) enum Part {
     Text(String),
     /// `{expression!conversion:spec}`.
     Field {
-        /// The expression in brackets, with the place in the script of its first byte.
-        expression: Box<AstModule>,
-        start: usize,
+        expression: Box<Expression>,
         /// `r` for `!r`, `s` otherwise.
         conversion: char,
         spec: String,
     },
+}
+
+/// The expression of a field.
+pub(super) struct Expression {
+    /// A module with nothing else, in brackets.
+    module: AstModule,
+    /// Where its first byte is in the script.
+    start: usize,
+}
+
+impl Expression {
+    /// The expression; `None` if it is anything else, which the writer refuses.
+    pub(super) fn value(&self) -> Option<&AstExpr> {
+        match &self.module.statement().node {
+            StmtP::Expression(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// Where it is, in its own module.
+    pub(super) fn span(&self) -> Span {
+        self.module.statement().span
+    }
+
+    /// What has to be added to places in its own module for those in the script: there is a bracket before it.
+    pub(super) fn shift(&self) -> isize {
+        isize::try_from(self.start).unwrap_or(isize::MAX) - 1
+    }
+}
+
+impl FString {
+    /// The expressions of its fields.
+    pub(super) fn expressions(&self) -> impl Iterator<Item = &Expression> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Text(_) => None,
+            Part::Field { expression, .. } => Some(&**expression),
+        })
+    }
 }
 
 impl Plain {
@@ -229,8 +268,8 @@ impl Taking<'_> {
         if self.source[start..expression_end].trim().is_empty() {
             return Err(self.error(open, at + 1, "an f-string's braces are empty").help("write `{{}}` for braces"));
         }
-        let expression = self.expression(start, expression_end)?;
-        parts.push(Part::Field { expression: Box::new(expression), start, conversion, spec });
+        let expression = Expression { module: self.expression(start, expression_end)?, start };
+        parts.push(Part::Field { expression: Box::new(expression), conversion, spec });
         Ok(at + 1)
     }
 

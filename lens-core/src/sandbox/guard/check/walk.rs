@@ -15,7 +15,7 @@ use super::known::Known;
 use super::{Rest, Time};
 use crate::registry::Registry;
 use crate::sandbox::error::QueryError;
-use crate::sandbox::guard::fstring::{Part, Plain};
+use crate::sandbox::guard::fstring::Plain;
 use crate::sandbox::guard::lex::{self, Kind, Token};
 use crate::sandbox::guard::place::Place;
 use crate::sandbox::guard::{builtins, explain, is_builtin, lists, methods, namespace, texts};
@@ -303,15 +303,12 @@ impl<'a> Walk<'a, '_> {
 
     fn name(&mut self, name: &'a str, span: Span) -> Known<'a> {
         if let Some(fstring) = self.plain.fstring(name) {
-            for part in &fstring.parts {
-                if let Part::Field { expression, start, .. } = part {
-                    let shift = isize::try_from(*start).unwrap_or(isize::MAX) - 1;
-                    let outer = std::mem::replace(&mut self.shift, shift);
-                    if let StmtP::Expression(value) = &expression.statement().node {
-                        self.expression(value);
-                    }
-                    self.shift = outer;
+            for expression in fstring.expressions() {
+                let outer = std::mem::replace(&mut self.shift, expression.shift());
+                if let Some(value) = expression.value() {
+                    self.expression(value);
                 }
+                self.shift = outer;
             }
             return Known::Text;
         }

@@ -7,7 +7,6 @@ use starlark_syntax::syntax::ast::{
     ArgumentP, AssignOp, AstArgument, AstExpr, AstLiteral, AstParameter, BinOp, Clause, ClauseP, ExprP, ForClause,
     ParameterP,
 };
-use starlark_syntax::syntax::module::AstModuleFields as _;
 
 use super::effects::is_number;
 use super::{Writer, Written};
@@ -463,14 +462,12 @@ impl Writer<'_> {
                 writer.literal(text);
                 Ok(())
             }
-            Part::Field { expression, start, conversion, spec } => {
+            Part::Field { expression, conversion, spec } => {
                 writer.put("__format(");
-                // The tree's first byte is a bracket that the script does not have.
-                let shift = isize::try_from(*start).unwrap_or(isize::MAX) - 1;
-                let outer = std::mem::replace(&mut writer.shift, shift);
-                let written = match &expression.statement().node {
-                    starlark_syntax::syntax::ast::StmtP::Expression(value) => writer.expression(value),
-                    _ => Err(writer.error(expression.statement().span, "only an expression can be in braces")),
+                let outer = std::mem::replace(&mut writer.shift, expression.shift());
+                let written = match expression.value() {
+                    Some(value) => writer.expression(value),
+                    None => Err(writer.error(expression.span(), "only an expression can be in braces")),
                 };
                 writer.shift = outer;
                 written?;

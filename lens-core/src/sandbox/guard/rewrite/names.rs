@@ -12,7 +12,7 @@ use starlark_syntax::syntax::ast::{
 };
 use starlark_syntax::syntax::module::AstModuleFields as _;
 
-use crate::sandbox::guard::fstring::{Part, Plain};
+use crate::sandbox::guard::fstring::Plain;
 use crate::sandbox::limits::Limits;
 
 /// A name, and the range of the script where it comes first.
@@ -266,17 +266,12 @@ impl<'a> Scopes<'a> {
 
     fn name(&mut self, name: &'a str, expression: &'a AstExpr) {
         if let Some(fstring) = self.plain.fstring(name) {
-            for part in &fstring.parts {
-                if let Part::Field { expression, start, .. } = part {
-                    // The tree's first byte is a bracket that the script does not have.
-                    let shift = isize::try_from(*start).unwrap_or(isize::MAX) - 1;
-                    let outer = std::mem::replace(&mut self.shift, shift);
-                    // The writer refuses anything else.
-                    if let StmtP::Expression(value) = &expression.statement().node {
-                        self.expression(value);
-                    }
-                    self.shift = outer;
+            for expression in fstring.expressions() {
+                let outer = std::mem::replace(&mut self.shift, expression.shift());
+                if let Some(value) = expression.value() {
+                    self.expression(value);
                 }
+                self.shift = outer;
             }
             return;
         }
