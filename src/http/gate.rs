@@ -105,17 +105,17 @@ fn is_local_host(host: &str) -> bool {
 }
 
 /// The other site that a browser says the request comes from.
-fn foreign_site(head: &Parts) -> Option<String> {
-    let text = |name: &str| head.headers.get(name).map(|value| value.to_str().unwrap_or("?").to_owned());
+fn foreign_site(head: &Parts) -> Option<&str> {
+    let text = |name: &str| head.headers.get(name).map(|value| value.to_str().unwrap_or("?"));
     if let Some(site) = text("sec-fetch-site")
-        && !matches!(site.as_str(), "same-origin" | "none")
+        && !matches!(site, "same-origin" | "none")
     {
         return Some(site);
     }
     let origin = text("origin")?;
-    let own = text("host").or_else(|| head.uri.authority().map(ToString::to_string))?;
-    let named = origin.split_once("://").map_or(origin.as_str(), |(_, host)| host);
-    (!named.eq_ignore_ascii_case(&own)).then_some(origin)
+    let own = text("host").or_else(|| head.uri.authority().map(Authority::as_str))?;
+    let named = origin.split_once("://").map_or(origin, |(_, host)| host);
+    (!named.eq_ignore_ascii_case(own)).then_some(origin)
 }
 
 fn presented(headers: &HeaderMap) -> Option<&str> {
