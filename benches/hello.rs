@@ -3,13 +3,15 @@
 //!
 //! `RUSTFLAGS="--cfg tokio_unstable" cargo bench -p lens --bench hello [ROUNDS]`. The services are processes on one core,
 //! each of which lives all the time and is measured only while it is asked; who asks is on the other core. lens's own
-//! threads, its recorder and its watchdog, count as well.
+//! threads, its recorder and its watchdog, count as well. The service with lens is then asked 20 000 times a second for a
+//! minute, which stalls nothing.
 #![expect(clippy::print_stdout, reason = "a bench prints its table")]
 
 use std::error::Error;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use rustix::thread::{CpuSet, sched_setaffinity};
 use rustix::time::{ClockId, clock_gettime};
@@ -22,6 +24,12 @@ const CONNECTIONS: usize = 32;
 const REQUESTS: usize = 1000;
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n";
 const ANSWER: &str = "hello";
+
+/// How often the service is asked in the end, and for how long.
+const RATE: u32 = 20_000;
+const MINUTE: Duration = Duration::from_secs(60);
+/// The stalls that lens has seen in that minute.
+const STALLS: &str = "stalls.recent(limit=1000, last=\"60s\")";
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -46,6 +54,9 @@ fn main() -> Result<()> {
     println!("processor time of an axum service a request, median of {rounds} interleaved rounds");
     println!("  without lens {plain:8.0} ns");
     println!("  with lens    {lens:8.0} ns, median ratio {:.3} to the same round", median(&mut ratios));
+    let [_, with_lens] = &mut services;
+    let (asked, took) = with_lens.paced()?;
+    println!("{asked} requests in {took:.1?}, and lens saw stalls: {}", with_lens.stalls()?);
     Ok(())
 }
 
@@ -75,7 +86,10 @@ fn serve(with_lens: bool) -> Result<()> {
         axum::serve(listener, router).await
     });
     for line in std::io::stdin().lines() {
-        line?;
+        if line? == STALLS {
+            println!("{}", lens.as_ref().ok_or("no lens")?.query(STALLS)?.value);
+            continue;
+        }
         let time = clock_gettime(ClockId::ProcessCPUTime);
         println!("{}", i128::from(time.tv_sec) * 1_000_000_000 + i128::from(time.tv_nsec));
     }
@@ -110,24 +124,51 @@ impl Service {
     /// Nanoseconds of the service's processor time for a request.
     fn cost(&mut self) -> Result<f64> {
         let before = self.used()?;
-        let mut answer = [0; 1024];
         for _ in 0..REQUESTS {
-            for connection in &mut self.connections {
-                connection.write_all(REQUEST)?;
-            }
-            for connection in &mut self.connections {
-                let length = connection.read(&mut answer)?;
-                let answer = &answer[..length];
-                if !answer.starts_with(b"HTTP/1.1 200") || !answer.ends_with(ANSWER.as_bytes()) {
-                    return Err(format!("an answer is cut: {}", String::from_utf8_lossy(answer)).into());
-                }
-            }
+            self.ask_each()?;
         }
         #[expect(clippy::cast_precision_loss, reason = "seconds, in nanoseconds")]
         let used = (self.used()? - before) as f64;
         #[expect(clippy::cast_precision_loss, reason = "thousands")]
         let requests = (REQUESTS * CONNECTIONS) as f64;
         Ok(used / requests)
+    }
+
+    /// Asks at [`RATE`] for a [`MINUTE`]; gives how many requests it were, and the time.
+    fn paced(&mut self) -> Result<(usize, Duration)> {
+        let each = Duration::from_secs(1) * u32::try_from(CONNECTIONS)? / RATE;
+        let begun = Instant::now();
+        let mut asked = 0;
+        while begun.elapsed() < MINUTE {
+            self.ask_each()?;
+            asked += 1;
+            std::thread::sleep((each * asked).saturating_sub(begun.elapsed()));
+        }
+        Ok((CONNECTIONS * usize::try_from(asked)?, begun.elapsed()))
+    }
+
+    /// A request by each connection.
+    fn ask_each(&mut self) -> Result<()> {
+        let mut answer = [0; 1024];
+        for connection in &mut self.connections {
+            connection.write_all(REQUEST)?;
+        }
+        for connection in &mut self.connections {
+            let length = connection.read(&mut answer)?;
+            let answer = &answer[..length];
+            if !answer.starts_with(b"HTTP/1.1 200") || !answer.ends_with(ANSWER.as_bytes()) {
+                return Err(format!("an answer is cut: {}", String::from_utf8_lossy(answer)).into());
+            }
+        }
+        Ok(())
+    }
+
+    /// What lens says of stalls in the service.
+    fn stalls(&mut self) -> Result<String> {
+        writeln!(self.ask, "{STALLS}")?;
+        let mut line = String::new();
+        self.answers.read_line(&mut line)?;
+        Ok(line.trim().to_owned())
     }
 
     fn used(&mut self) -> Result<i128> {
