@@ -1,9 +1,10 @@
 //! How soon a worker that is blocked for 200 ms is seen, from the start of its poll to the answers that have the task's spawn
-//! place, and its stack with the function that blocks; asked for each millisecond. A poll is a stall from 10 ms on, and the watchdog looks
-//! each 10 ms while nothing is polled, and each 5 ms or 1 ms once something is.
+//! place, and its stack with the function and the line that block; asked for each millisecond. A poll is a stall from 10 ms
+//! on, and the watchdog looks each 10 ms while nothing is polled, and each 5 ms or 1 ms once something is.
 //!
 //! `RUSTFLAGS="--cfg tokio_unstable" cargo bench -p lens-tokio --bench stalls [ROUNDS]`. The first stall of a process is
-//! apart: lens reads the debug information then, and keeps it for 20 s.
+//! apart: lens reads the debug information then, and keeps it for 20 s. So are loops after more than a minute without any:
+//! the system is ready for samples until then.
 #![expect(clippy::print_stdout, reason = "a bench is there to print")]
 #![cfg_attr(
     all(tokio_unstable, target_os = "linux", target_arch = "x86_64"),
@@ -34,6 +35,9 @@ fn main() {
     const ROUNDS: u32 = 21;
     /// The threshold of 10 ms, and 20 ms in which it is to be seen.
     const SOON: Duration = Duration::from_millis(30);
+    const LATE: u32 = 3;
+    /// Longer than the system is kept ready.
+    const REST: Duration = Duration::from_secs(65);
 
     let rounds = std::env::args().find_map(|argument| argument.parse().ok()).unwrap_or(ROUNDS);
     let runtime = lens_tokio::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
@@ -47,7 +51,7 @@ fn main() {
         text(first.with_place),
         text(first.with_stack)
     );
-    println!("{:<20}{:>38}{:>38}", "", "seen, with its spawn place", "with the function that blocks");
+    println!("{:<20}{:>38}{:>38}", "", "seen, with its spawn place", "with the function and the line");
     let figures = |median: &str, soon: &str, longest: &str| format!("{median:>12}{soon:>14}{longest:>12}");
     let header = figures("median", "within 30 ms", "longest");
     println!("{:<20}{header}{header}", "");
@@ -69,5 +73,14 @@ fn main() {
             figures(&median, &format!("{soon} of {}", took.len()), &longest)
         };
         println!("{:<20}{}{}", way.name, of(|seen| seen.with_place), of(|seen| seen.with_stack));
+    }
+    println!("\nloops, each after a minute without a thread that computed:");
+    for _ in 0..LATE {
+        let computes = &WAYS[2];
+        std::thread::sleep(REST);
+        // What is told first is read from the debug information by then, as above.
+        WAYS[0].seen(&runtime, &watched);
+        let seen = computes.seen(&runtime, &watched);
+        println!("seen after {}, with the function and the line {}", text(seen.with_place), text(seen.with_stack));
     }
 }

@@ -3,8 +3,7 @@
 //!
 //! - A thread that waits in the kernel: the kernel tells where it is (`/proc/self/task/TID/syscall`), its stack is copied
 //!   and walked by the unwind tables, and that it was given no processor in between is verified afterwards.
-//! - A thread that runs: one sample of the kernel's clock for that thread (`perf_event_open`), where the system allows it;
-//!   a thread of its own asks for it, `lens-sampler`, because the kernel may take its time to agree.
+//! - A thread that runs: one sample of the kernel's clock for that thread (`perf_event_open`), where the system allows it.
 //!
 //! Neither makes a system call of the thread fail with `EINTR`, takes a lock or runs code in it. The addresses become
 //! functions and lines in a thread of their own, [`Symbolizer`].
@@ -30,7 +29,7 @@ use linux as platform;
 pub use loaded::LoadedFiles;
 use platform::syscall_name;
 pub use platform::{Sample, StackReader};
-pub(crate) use platform::{Scheduled, is_waiting, scheduled};
+pub(crate) use platform::{is_waiting, scheduled};
 pub use symbols::{Frame, MAX_SYMBOLS, Origin, Resolved, Symbolizer};
 
 /// The most frames of one stack that are kept, from the innermost on.
@@ -39,9 +38,20 @@ pub const MAX_FRAMES: usize = 128;
 /// How many bytes of unwind tables are copied at most. A service has about a tenth of its code's size.
 pub const MAX_TABLES_BYTES: usize = 24 * 1024 * 1024;
 
-/// How long a running thread may take to be sampled, once the system has agreed to. One that gets no sample in that time spends it in kernel code, or
-/// gets no processor.
+/// How long a running thread may take to be sampled. One that gets no sample in that time spends it in kernel code, or gets
+/// no processor.
 pub const SAMPLE_DEADLINE: Duration = Duration::from_millis(100);
+
+/// What the kernel's scheduler has given to a thread.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Scheduled {
+    /// How long it ran.
+    pub(crate) ran_ns: u64,
+    /// How long it waited for a processor, without a wait that goes on: the kernel adds it up when it ends.
+    pub(crate) waited_ns: u64,
+    /// How often it was given a processor.
+    pub(crate) times: u64,
+}
 
 /// The stack of a thread at one instant: addresses, innermost frame first.
 #[derive(Clone, Debug)]

@@ -118,8 +118,8 @@ impl Skill for StallsSkill {
                 "says 'no progress' after 20 ms, without the task; build with --cfg tokio_unstable to see polls and tasks",
             ),
         };
-        let stacks = |name, gives, cost, reading: fn(&watchdog::Shared) -> &Reading<()>| {
-            let reading = self.shared().and_then(|shared| reading(shared).clone());
+        let stacks = |name, gives, cost, reading: fn(&watchdog::Shared) -> Reading<()>| {
+            let reading = self.shared().and_then(|shared| reading(shared));
             Source::live(name, gives, cost).when(&reading)
         };
         vec![
@@ -129,13 +129,13 @@ impl Skill for StallsSkill {
                 "stacks of waiting threads",
                 "where a thread waits in the kernel",
                 "nothing for the thread, 50 us of the watchdog a stall",
-                |shared| &shared.waiting,
+                |shared| shared.waiting.clone(),
             ),
             stacks(
                 "stacks of running threads",
                 "where a thread computes",
                 "one interrupt of the thread a stall, about 10 us",
-                |shared| &shared.running,
+                watchdog::Shared::running,
             ),
         ]
     }

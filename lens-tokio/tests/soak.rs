@@ -100,6 +100,11 @@ fn memory_is_flat_and_the_table_agrees_with_tokio() {
     println!("{rounds} rounds of {BATCH} tasks, {stored} bytes stored, {grown} bytes grown");
 }
 
+/// How many requests there are in this time at `rate` a second.
+fn due(time: Duration, rate: u64) -> u64 {
+    u64::try_from(time.as_millis()).unwrap() * rate / 1000
+}
+
 #[test]
 fn short_requests_are_no_stalls() {
     let rate: u64 = setting("LENS_SOAK_RATE", 2000);
@@ -113,7 +118,7 @@ fn short_requests_are_no_stalls() {
         let mut sent = 0;
         while !ended.load(Ordering::Relaxed) {
             ticks.tick().await;
-            let due = u64::try_from(begun.elapsed().as_millis()).unwrap() * rate / 1000;
+            let due = due(begun.elapsed(), rate);
             // A machine that fell behind does not make up for it with a poll that lasts.
             for _ in sent..due.min(sent + 200) {
                 let counted = Arc::clone(&counted);
@@ -134,9 +139,10 @@ fn short_requests_are_no_stalls() {
     // A machine that is given to others stops workers in the middle of polls: such a stall has no blocking line.
     let is_ours = |row: &&Value| row["spawn_place"].as_str().is_some_and(|place| place.contains("soak.rs"));
     let ours: Vec<_> = stalls.iter().filter(is_ours).collect();
-    let served = served.load(Ordering::Relaxed);
-    println!("{served} requests in {:?}, {} stalls", begun.elapsed(), stalls.len());
-    assert!(served > 0);
+    let (served, due) = (served.load(Ordering::Relaxed), due(begun.elapsed(), rate));
+    println!("{served} of {due} requests in {:?}, {} stalls", begun.elapsed(), stalls.len());
+    // A machine that is given to others may leave out some.
+    assert!(served > due / 2, "{served} of {due}");
     assert!(ours.is_empty(), "{ours:#?}");
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use lens_core::{Reading, Unavailable};
 
-use super::{Address, LoadedFile, Look, Stack, symbols};
+use super::{Address, LoadedFile, Look, Scheduled, Stack, symbols};
 
 const NEEDS: &str = "Linux on x86-64";
 
@@ -44,7 +44,12 @@ impl StackReader {
     /// # Errors
     ///
     /// None: there is no reader.
-    pub fn can_sample(&self) -> Reading<()> {
+    pub fn rest(&mut self) -> Reading<()> {
+        match self.0 {}
+    }
+
+    /// Nothing: there is no reader.
+    pub fn expect(&mut self) {
         match self.0 {}
     }
 
@@ -70,14 +75,6 @@ impl Sample {
 
 pub(crate) fn is_waiting(_tid: u32) -> io::Result<bool> {
     Err(io::ErrorKind::Unsupported.into())
-}
-
-/// How long a thread ran, and how long it waited for a processor.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Scheduled {
-    pub(crate) ran_ns: u64,
-    pub(crate) waited_ns: u64,
-    pub(crate) times: u64,
 }
 
 pub(crate) fn scheduled(_tid: u32) -> io::Result<Scheduled> {

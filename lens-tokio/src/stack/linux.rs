@@ -3,15 +3,13 @@
 mod debug;
 mod memory;
 mod modules;
+mod ready;
 mod running;
 mod scheduled;
 mod syscalls;
 mod unwind;
 mod waiting;
 
-use std::cell::OnceCell;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::time::{Duration, Instant};
 
 use gimli::UnwindContext;
@@ -19,13 +17,14 @@ use lens_core::{Reading, Unavailable};
 
 use memory::Memory;
 use modules::Module;
+use ready::Ready;
 use running::Pending;
 use waiting::{Miss, Walk};
 
 use super::{Address, LoadedFile, Look, MAX_FRAMES, SAMPLE_DEADLINE, Stack};
 
 pub(super) use debug::{Arena, Files};
-pub(crate) use scheduled::{Scheduled, scheduled};
+pub(crate) use scheduled::scheduled;
 pub(crate) use syscalls::name as syscall_name;
 pub(crate) use waiting::is_waiting;
 
@@ -36,30 +35,11 @@ const RELOAD: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Sample {
     tid: u32,
-    asked: Asked,
-    /// Since when it is so.
+    /// Since when it is pending, or could be.
     since: Instant,
+    /// `None` while the system is not ready, or has no room for it.
+    pending: Option<Pending>,
 }
-
-/// How far asking the kernel has come. A thread of lens does it, because while there is no other event the kernel waits
-/// until every processor has been through its scheduler, which takes one that computes up to 20 ms.
-#[derive(Debug)]
-enum Asked {
-    /// Too many others are asked for.
-    Later,
-    Asking(Receiver<Reading<Pending>>),
-    Pending(Pending),
-}
-
-/// How many threads ask at once: the kernel lets them wait for each other anyway.
-const MAX_ASKING: usize = 4;
-static ASKING: AtomicUsize = AtomicUsize::new(0);
-
-/// The stack of a thread that asks: it makes four system calls.
-const SAMPLER_STACK: usize = 128 * 1024;
-
-/// How long the kernel may take to answer. Nobody waits meanwhile but the stack.
-const ASKING_DEADLINE: Duration = Duration::from_secs(1);
 
 /// Takes stacks. For one thread of lens at a time.
 #[derive(Debug)]
@@ -69,7 +49,7 @@ pub struct StackReader {
     read_at: Instant,
     context: UnwindContext<usize>,
     buffer: Vec<u8>,
-    can_sample: OnceCell<Reading<()>>,
+    ready: Ready,
 }
 
 impl StackReader {
@@ -90,14 +70,13 @@ impl StackReader {
             read_at: Instant::now(),
             context: UnwindContext::new(),
             buffer: Vec::new(),
-            can_sample: OnceCell::new(),
+            ready: Ready::new(),
         })
     }
 
     /// Takes the stack of the thread `tid` of this process.
     ///
-    /// Cost: 20 to 100 µs of the caller, and a thread of lens for some milliseconds if that one runs; the thread itself
-    /// does nothing.
+    /// Cost: 20 to 100 µs of the caller; the thread itself does nothing.
     ///
     /// # Errors
     ///
@@ -114,9 +93,9 @@ impl StackReader {
                 }
                 Err(Miss::Moved) => {}
                 Err(Miss::Running) => {
-                    self.can_sample()?;
-                    let mut sample = Sample::of(tid);
-                    sample.ask()?;
+                    self.ready.want();
+                    let mut sample = Sample { tid, since: Instant::now(), pending: None };
+                    sample.ask(&mut self.ready)?;
                     return Ok(Look::Running(sample));
                 }
                 Err(Miss::Refused(error)) => {
@@ -148,14 +127,22 @@ impl StackReader {
         self.stack(&Walk { steps, end: unwind::End::TooDeep, call: None })
     }
 
-    /// Whether running threads can be sampled: asked of the calling thread, the first time, for up to 20 ms.
+    /// Has the system make ready for samples of running threads, which are up to 20 ms late otherwise, and keep so for a
+    /// minute. To be called by the thread that looks.
+    ///
+    /// Cost: a thread of lens for up to 20 ms, and of each switch between threads on the machine some 60 ns for that minute;
+    /// nothing if it is ready.
+    pub fn expect(&mut self) {
+        self.ready.want();
+    }
+
+    /// Gives up what was not wanted for a minute; says whether running threads can be sampled, as the system answered last.
     ///
     /// # Errors
     ///
-    /// What would allow it.
-    pub fn can_sample(&self) -> Reading<()> {
-        let ask = || Pending::ask(rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs()).map(drop);
-        self.can_sample.get_or_init(ask).clone()
+    /// What would allow it; or the system was not asked, or has yet to answer.
+    pub fn rest(&mut self) -> Reading<()> {
+        self.ready.rest()
     }
 
     /// Bytes of the unwind tables.
@@ -205,57 +192,44 @@ impl Loaded {
 }
 
 impl Sample {
-    fn of(tid: u32) -> Self {
-        Self { tid, asked: Asked::Later, since: Instant::now() }
+    /// # Errors
+    ///
+    /// The system does not allow it. That it has no room now is none: others are sampled as well, and soon done.
+    fn ask(&mut self, ready: &mut Ready) -> Reading<()> {
+        let Some(answer) = ready.poll() else {
+            self.since = Instant::now();
+            return Ok(());
+        };
+        match answer.and_then(|()| Pending::ask(self.tid)) {
+            Ok(pending) => {
+                self.pending = Some(pending);
+                self.since = Instant::now();
+            }
+            Err(Unavailable::Failed { .. }) if !self.is_late() => {}
+            Err(reason) => return Err(reason),
+        }
+        Ok(())
     }
 
-    /// Has a thread ask, if not too many do.
-    fn ask(&mut self) -> Reading<()> {
-        let Some(place) = Place::take() else { return Ok(()) };
-        let (tell, asking) = channel();
-        let tid = self.tid;
-        let ask = move || {
-            let _place = place;
-            // Whoever does not want the sample any more has dropped the receiver, and the event goes with it.
-            drop(tell.send(Pending::ask(tid)));
-        };
-        lens_core::threads::spawn("lens-sampler", Some(SAMPLER_STACK), ask)
-            .map_err(|error| Unavailable::failed(error.to_string()))?;
-        self.asked = Asked::Asking(asking);
-        Ok(())
+    fn is_late(&self) -> bool {
+        self.since.elapsed() > SAMPLE_DEADLINE
     }
 
     /// The stack, once the thread was sampled; `None` while it was not.
     ///
     /// # Errors
     ///
-    /// The system does not allow it or does not answer, or [`SAMPLE_DEADLINE`] has passed since it agreed.
+    /// The system does not allow it, or has no room for it in [`SAMPLE_DEADLINE`]; or as long has passed since it had.
     pub fn poll(&mut self, reader: &mut StackReader) -> Reading<Option<Stack>> {
-        if let Asked::Later = self.asked {
-            self.ask()?;
-        }
-        if let Asked::Asking(asking) = &self.asked {
-            match asking.try_recv() {
-                Ok(pending) => {
-                    self.asked = Asked::Pending(pending?);
-                    self.since = Instant::now();
-                }
-                Err(TryRecvError::Empty) => {}
-                Err(TryRecvError::Disconnected) => {
-                    return Err(Unavailable::failed("the thread lens-sampler has ended"));
-                }
-            }
-        }
-        let Asked::Pending(pending) = &self.asked else {
-            let is_late = self.since.elapsed() > ASKING_DEADLINE;
-            let what = || format!("the system has not answered perf_event_open in {ASKING_DEADLINE:?}");
-            return if is_late { Err(Unavailable::failed(what())) } else { Ok(None) };
+        let Some(pending) = &self.pending else {
+            self.ask(&mut reader.ready)?;
+            return Ok(None);
         };
         if let Some(walk) = pending.walk(&reader.modules, &mut reader.context) {
             reader.reload(&walk);
             return Ok(Some(reader.stack(&walk)));
         }
-        if self.since.elapsed() > SAMPLE_DEADLINE {
+        if self.is_late() {
             let what = format!(
                 "the thread {} was not sampled in {SAMPLE_DEADLINE:?}: it got no processor, or spent the time in kernel code",
                 self.tid
@@ -263,22 +237,6 @@ impl Sample {
             return Err(Unavailable::failed(what));
         }
         Ok(None)
-    }
-}
-
-/// A place among those that ask.
-struct Place(());
-
-impl Place {
-    fn take() -> Option<Self> {
-        let more = |asking: usize| (asking < MAX_ASKING).then(|| asking + 1);
-        ASKING.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok().then(|| Self(()))
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        ASKING.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

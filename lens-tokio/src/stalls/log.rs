@@ -42,6 +42,13 @@ pub(super) enum Taken {
     Unavailable(Unavailable),
 }
 
+impl Taken {
+    /// Whether it is what there will be: a stack that could not be taken is tried again.
+    pub(super) fn is_final(&self) -> bool {
+        matches!(self, Self::Stack(_) | Self::OneOf(_))
+    }
+}
+
 /// A thread that may be the one that is stalled.
 #[derive(Clone, Debug)]
 pub(super) struct Suspect {

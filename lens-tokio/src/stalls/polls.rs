@@ -89,6 +89,9 @@ impl Poll {
         if self.patience.is_asked() && !young.is_zero() {
             return look_in(young);
         }
+        if !self.patience.is_asked() {
+            context.looker.expect_if_running(self.tid);
+        }
         let missing = self.patience.missing(self.tid, context.threshold, context.now);
         let left = missing.max(young);
         if self.stall.is_none() && !left.is_zero() {
@@ -117,10 +120,10 @@ impl Poll {
         }
         let Some((id, taking)) = &mut self.stall else { return TICK };
         let taken = taking.as_mut().and_then(|taking| context.looker.take(taking));
-        if taken.is_some() {
+        if taken.as_ref().is_some_and(Taken::is_final) {
             *taking = None;
         }
-        let next = if taking.is_some() { ALERT_TICK } else { TICK };
+        let next = taking.as_ref().map_or(TICK, Taking::next);
         let mut log = context.log();
         let Some(stall) = log.get(*id) else { return next };
         stall.kind = at.kind;

@@ -80,7 +80,7 @@ pub struct StallRow {
     pub place: Option<String>,
     /// The function of that frame.
     pub function: Option<String>,
-    /// The stack when the stall was found, innermost frame first.
+    /// The stack when the stall was found, or as soon as it could be taken afterwards, innermost frame first.
     pub frames: OrUnavailable<Vec<Frame>>,
     /// Whether the stack reaches down to the thread's first function.
     pub is_complete: Option<bool>,

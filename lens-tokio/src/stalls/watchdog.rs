@@ -96,9 +96,9 @@ pub(super) struct Shared {
     log: Mutex<Log>,
     pub(super) symbolizer: Symbolizer,
     pub(super) threshold: Duration,
-    /// Whether stacks of waiting threads can be taken, and of running ones.
+    /// Whether stacks of waiting threads can be taken.
     pub(super) waiting: Reading<()>,
-    pub(super) running: Reading<()>,
+    running: Mutex<Reading<()>>,
     tables_bytes: usize,
     is_watching: AtomicBool,
     /// Set, and the thread unparked, for it to end.
@@ -109,6 +109,15 @@ impl Shared {
     pub(super) fn log(&self) -> MutexGuard<'_, Log> {
         // Nothing panics while it is held.
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether stacks of running threads can be taken, as of the last tenth of a second.
+    pub(super) fn running(&self) -> Reading<()> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_running(&self, reading: Reading<()>) {
+        *self.running.lock().unwrap_or_else(PoisonError::into_inner) = reading;
     }
 
     /// # Errors
@@ -166,12 +175,12 @@ impl Watchdog {
     pub fn start(settings: Settings, runtimes: impl WatchedRuntimes) -> Result<Self, Error> {
         let symbolizer = Symbolizer::new();
         let mut looker = Looker::new(symbolizer.clone());
-        let (waiting, running) = looker.readings();
+        let running = Mutex::new(looker.rest());
         let shared = Arc::new(Shared {
             log: Mutex::default(),
             symbolizer,
             threshold: settings.threshold,
-            waiting,
+            waiting: looker.waiting(),
             running,
             tables_bytes: looker.memory_bytes(),
             is_watching: AtomicBool::new(true),
@@ -180,6 +189,7 @@ impl Watchdog {
         let same = Arc::clone(&shared);
         let thread = lens_core::threads::spawn("lens-watchdog", None, move || {
             let _watching = Watching(&same);
+            looker.expect();
             let mut ticker = crate::tasks::ticker();
             let mut polls = Polls::default();
             let mut workers = Workers::default();
@@ -189,6 +199,7 @@ impl Watchdog {
                 let now = Instant::now();
                 if now.saturating_duration_since(watched.0) >= RUNTIMES {
                     watched = (now, runtimes.watched());
+                    same.set_running(looker.rest());
                 }
                 let threshold = same.threshold;
                 let mut context = Context { now, threshold, looker: &mut looker, shared: &same };

@@ -157,6 +157,9 @@ impl Worker {
         }
         let long = NO_PROGRESS.max(context.threshold);
         let tid = slot.and_then(|slot| slot.thread().os_id());
+        if !self.patience.is_asked() {
+            context.looker.expect_if_running(tid);
+        }
         let missing = self.patience.missing(tid, long / 2, context.now);
         if self.stall.is_none() {
             let left = missing.max(long.saturating_sub(age));
@@ -194,9 +197,10 @@ impl Worker {
         }
         let Some((id, taking)) = &mut self.stall else { return TICK };
         let taken = taking.as_mut().and_then(|taking| context.looker.take(taking));
-        if taken.is_some() {
+        if taken.as_ref().is_some_and(Taken::is_final) {
             *taking = None;
         }
+        let next = taking.as_ref().map_or(TICK, Taking::next);
         let mut log = context.log();
         if let Some(stall) = log.get(*id) {
             stall.duration = age;
@@ -205,7 +209,7 @@ impl Worker {
                 stall.stack = taken;
             }
         }
-        if taking.is_some() { ALERT_TICK } else { TICK }
+        next
     }
 
     fn end(self, context: &mut Context<'_>) {

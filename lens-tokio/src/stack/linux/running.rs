@@ -75,12 +75,29 @@ const WANTED: [(u32, Register); 8] = [
     (23, X86_64::R15),
 ];
 
+/// The kernel's clock of a thread. It stands still until it is armed.
+#[derive(Debug)]
+pub(super) struct Event(File);
+
+impl Event {
+    /// That of the thread `tid` of this process.
+    ///
+    /// # Errors
+    ///
+    /// The kernel does not allow it; the reason says what would.
+    pub(super) fn of(tid: u32) -> Reading<Self> {
+        // In kernel code, too, where that is allowed: what a system call that computes belongs to.
+        let event = open(tid, 0).or_else(|_| open(tid, EXCLUDE_KERNEL));
+        event.map(Self).map_err(|error| refused(&error))
+    }
+}
+
 /// A sample that was asked for and may come.
 #[derive(Debug)]
 pub(crate) struct Pending {
     /// Closed after the mapping is gone.
     ring: Ring,
-    _event: File,
+    _event: Event,
 }
 
 impl Pending {
@@ -90,11 +107,10 @@ impl Pending {
     ///
     /// The kernel does not allow it; the reason says what would.
     pub(crate) fn ask(tid: u32) -> Reading<Self> {
-        // In kernel code, too, where that is allowed: what a system call that computes belongs to.
-        let event = open(tid, 0).or_else(|_| open(tid, EXCLUDE_KERNEL)).map_err(|error| refused(&error))?;
-        let ring = Ring::map(&event).map_err(|error| Unavailable::failed(format!("perf's buffer: {error}")))?;
+        let event = Event::of(tid)?;
+        let ring = Ring::map(&event.0).map_err(|error| Unavailable::failed(format!("perf's buffer: {error}")))?;
         // SAFETY: ioctl(2) on a descriptor that is open; REFRESH takes a number and writes no memory.
-        let armed = unsafe { libc::ioctl(event.as_raw_fd(), PERF_EVENT_IOC_REFRESH, 1) };
+        let armed = unsafe { libc::ioctl(event.0.as_raw_fd(), PERF_EVENT_IOC_REFRESH, 1) };
         if armed != 0 {
             return Err(Unavailable::failed(format!("perf's event: {}", io::Error::last_os_error())));
         }

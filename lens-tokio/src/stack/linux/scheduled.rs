@@ -4,14 +4,7 @@
 use std::fs;
 use std::io;
 
-/// How long the thread ran, how long it waited for a processor, and how often it was given one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Scheduled {
-    pub(crate) ran_ns: u64,
-    /// Without a wait that goes on: the kernel adds it up when it ends.
-    pub(crate) waited_ns: u64,
-    pub(crate) times: u64,
-}
+use crate::stack::Scheduled;
 
 /// What the thread `tid` of this process was given until now.
 ///
