@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::error::{CallError, nearest};
+use crate::error::{CallError, nearest, shortened};
 use crate::reference::within;
 pub(crate) use schema::{Given, parameters};
 
@@ -322,6 +322,7 @@ impl FunctionReference {
     fn unknown_argument(&self, function: &str, name: String) -> CallError {
         let known = self.parameters.iter().map(|parameter| parameter.name.as_str());
         let nearest = nearest(&name, known.clone());
+        let name = shortened(&name).into_owned();
         let takes = known.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
         let message = match (&nearest, takes.is_empty()) {
             (Some(near), _) => format!("`{function}` has no argument `{name}`; did you mean `{near}`?"),

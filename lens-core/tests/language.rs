@@ -12,6 +12,11 @@ use serde_json::Value;
 
 /// A script and its value as JSON.
 const VALUES: &[(&str, &str)] = &[
+    (
+        "[list(range(10)[::-3]), list(range(20, 0, -3)[-9:4:2]), range(0, 2147483647, 2147483646)[:1][0]]",
+        "[[9, 6, 3, 0], [20, 14], 0]",
+    ),
+    ("[1 if 0else-1, 0x1f, 0b11, 1_000, 1e3, .5, 1.5e-1, 0o17]", "[-1, 31, 3, 1000, 1000.0, 0.5, 0.15, 15]"),
     ("[abs(-3), abs(2.5), abs(-5000000000)]", "[3, 2.5, 5000000000]"),
     ("[all([]), all([1, 0]), any([]), any([0, 1])]", "[true, false, false, true]"),
     ("[available(1), available(None), available(mean([]))]", "[true, true, false]"),
@@ -226,6 +231,18 @@ const ERRORS: &[(&str, &str, Option<&str>)] = &[
     ),
     ("tasks.list(limit=float(\"nan\"))", "an argument is a finite number", None),
     ("range(3000000000)", "`range` takes integers between -2147483648 and 2147483647", None),
+    (
+        "range(0, 2147483647, 2147483646)[::-1]",
+        "this slice of a `range` goes further than 2147483647",
+        Some("make a list of the range first, as in `list(r)[::-1]`"),
+    ),
+    ("\"a\".replace(\"a\", \"b\", [1])", "`replace` of a text does not take a list", None),
+    (
+        "def count(**named):\n    return len(named)\ncount(**{\"n\" * 257: 1})",
+        "the name of an argument has 257 bytes; the limit is 256",
+        Some("hand the dict itself to the function"),
+    ),
+    ("\"{18446744073709551615}\".format(1)", "the format needs 18446744073709551615 arguments and got 1", None),
     ("range(1.5)", "`range` takes an integer, not a float", Some("round the number first, as in `int(x)`")),
     ("[1][1 << 40]", "this index is outside of a list: it is no integer between -2147483648 and 2147483647", None),
     ("[1][:1 << 40]", "a slice is bounded by integers between -2147483648 and 2147483647", None),
@@ -323,6 +340,30 @@ fn what_is_stored_again_takes_no_memory() {
         let expected: Value = serde_json::from_str(expected).unwrap();
         assert_eq!(ask_within(limits, script).as_ref().map_err(ToString::to_string), Ok(&expected), "{script}");
     }
+}
+
+#[test]
+fn a_list_that_is_full_can_be_made_shorter() {
+    let mut limits = Limits::default();
+    limits.rows = 3;
+    let script = "x = [1, 2, 3]\ny = list(x)\ny.clear()\nx.pop()\n[x, y]";
+    assert_eq!(ask_within(limits.clone(), script), Ok(serde_json::json!([[1, 2], []])));
+    let error = ask_within(limits, "x = [1, 2, 3]\nx.append(4)").unwrap_err();
+    assert_eq!(error.message, "a list of 4 items is longer than its limit of 3 (`rows`)");
+}
+
+#[test]
+fn an_answers_memory_is_counted_as_whoever_reads_it_needs_it() {
+    const LISTS: u64 = 100_000;
+    let bytes = |script: &str| {
+        let outcome = Sandbox::new(Limits::default()).run(script, service::capture()).unwrap();
+        outcome.cost.heap_bytes
+    };
+    let taken = bytes("[[1]] * 100000") - bytes("len([[1]] * 100000)");
+    // Room for four values, where only one is, and what the allocator needs.
+    assert!(taken >= LISTS * (32 + 4 * 32 + 16), "{taken}");
+    let empty = bytes("[[]] * 100000") - bytes("len([[]] * 100000)");
+    assert!((LISTS * 32..LISTS * 64).contains(&empty), "{empty}");
 }
 
 #[test]

@@ -195,7 +195,33 @@ fn slice<'v>(value: Value<'v>, bounds: [Value<'v>; 3], hand: Hand<'_, 'v>) -> Ch
     hand.meter.spend(hand.heap, bytes / 128)?;
     hand.meter.room(hand.heap, bytes.saturating_add(64))?;
     let given = |bound: Value<'v>| (!bound.is_none()).then_some(bound);
-    value.slice(given(bounds[0]), given(bounds[1]), given(bounds[2]), hand.heap)
+    let slice = value.slice(given(bounds[0]), given(bounds[1]), given(bounds[2]), hand.heap)?;
+    if matches!(Form::of(value), Form::Range) {
+        let count = items_of_slice(value.length()?, bounds.map(Value::unpack_i32));
+        // Of one whose ends are further apart than an integer is wide, the interpreter's length is wrong.
+        if slice.length().ok().map(i64::from) != Some(count) {
+            return Err(Fault::limit(
+                "this slice of a `range` goes further than 2147483647",
+                "make a list of the range first, as in `list(r)[::-1]`",
+            )
+            .into());
+        }
+    }
+    Ok(slice)
+}
+
+/// How many of `length` items are in the slice with these bounds, of which the step is not 0.
+fn items_of_slice(length: i32, [start, stop, step]: [Option<i32>; 3]) -> i64 {
+    let (length, step) = (i64::from(length), i64::from(step.unwrap_or(1)));
+    let (least, first, last) = if step < 0 { (-1, length - 1, -1) } else { (0, 0, length) };
+    let place = |bound: Option<i32>, default: i64| {
+        let place = bound.map_or(default, |bound| if bound < 0 { length + i64::from(bound) } else { i64::from(bound) });
+        // What is left out is not counted from the end.
+        if bound.is_none() { default } else { place.clamp(least, length + least) }
+    };
+    let (start, stop) = (place(start, first), place(stop, last));
+    let distance = if step < 0 { start - stop } else { stop - start };
+    (distance.max(0) + step.abs() - 1) / step.abs()
 }
 
 /// Refuses to loop over what has no items, or too many.
@@ -315,6 +341,7 @@ pub(super) fn register(builder: &mut GlobalsBuilder) {
             return Err(Fault::runtime(format!("`**` takes a dict, not {}", form::kind(x))).into());
         };
         few(dict.len())?;
+        dict.keys().try_for_each(argument_name)?;
         hand.meter.take(hand.heap, dict.len() * 2 * ENTRY_BYTES)?;
         Ok(x)
     }
@@ -410,6 +437,21 @@ fn few(count: usize) -> Checked<()> {
     Err(Fault::limit(
         format!("a call with {count} arguments has more than the {MOST_ARGUMENTS} that `*` may stand for"),
         "hand the list itself to the function",
+    )
+    .into())
+}
+
+/// Refuses a name that is longer than any function's: where names were chosen to fall together, each is compared with all
+/// others.
+fn argument_name(name: Value<'_>) -> Checked<()> {
+    const LONGEST: usize = 256;
+    let length = name.unpack_str().map_or(0, str::len);
+    if length <= LONGEST {
+        return Ok(());
+    }
+    Err(Fault::limit(
+        format!("the name of an argument has {length} bytes; the limit is {LONGEST}"),
+        "hand the dict itself to the function",
     )
     .into())
 }

@@ -59,6 +59,10 @@ pub(super) fn text<'v>(value: Value<'v>, meter: &Meter, heap: &'v Heap) -> Check
 const VALUE_BYTES: usize = 32;
 const FIELDS_BYTES: usize = 700;
 const FIELDS: usize = 6;
+/// As many items share a piece of memory where an array is read without its length being known, as a process reads what its
+/// child has sent; and what the allocator needs for itself.
+const ITEMS: usize = 4;
+const PIECE_BYTES: usize = 16;
 
 /// How many bytes a number has as JSON.
 fn length(number: &Json) -> usize {
@@ -129,6 +133,12 @@ impl<'a, 'v> Encoder<'a, 'v> {
         self.meter.take(self.heap, (fields / FIELDS + 1) * FIELDS_BYTES)
     }
 
+    /// Takes the memory of an array, besides its items.
+    fn array(&self, items: usize) -> Checked<()> {
+        let spare = if items == 0 { 0 } else { ITEMS.saturating_sub(items) * VALUE_BYTES + PIECE_BYTES };
+        self.meter.take(self.heap, spare)
+    }
+
     /// Takes room for the brackets of a value with parts.
     fn nested(&mut self, depth: usize) -> Checked<usize> {
         self.write_bytes(2)?;
@@ -148,9 +158,12 @@ impl<'a, 'v> Encoder<'a, 'v> {
         let form = Form::of(value);
         Ok(match form {
             Form::Text(text) => Json::String(self.owned(text)?),
-            Form::List(list) => self.items(list.iter(), depth)?,
-            Form::Tuple(tuple) => self.items(tuple.iter(), depth)?,
-            Form::Set | Form::Range => self.items(value.iterate(self.heap)?, depth)?,
+            Form::List(list) => self.items(list.iter(), list.len(), depth)?,
+            Form::Tuple(tuple) => self.items(tuple.iter(), tuple.len(), depth)?,
+            Form::Set | Form::Range => {
+                let length = form::length(value, self.meter)?;
+                self.items(value.iterate(self.heap)?, length, depth)?
+            }
             Form::Dict(dict) => {
                 let depth = self.nested(depth)?;
                 self.object(dict.len())?;
@@ -217,9 +230,12 @@ impl<'a, 'v> Encoder<'a, 'v> {
         }
     }
 
-    fn items(&mut self, items: impl Iterator<Item = Value<'v>>, depth: usize) -> Checked<Json> {
+    fn items(&mut self, items: impl Iterator<Item = Value<'v>>, length: usize, depth: usize) -> Checked<Json> {
         let depth = self.nested(depth)?;
-        let mut array = Vec::new();
+        self.array(length)?;
+        // Each item is charged as it comes, so that a long list that may not be written takes no room for all of them.
+        self.meter.room(self.heap, length * VALUE_BYTES)?;
+        let mut array = Vec::with_capacity(length);
         for item in items {
             array.push(self.value(item, depth)?);
         }
@@ -271,6 +287,7 @@ impl<'a, 'v> Encoder<'a, 'v> {
             }
             Json::Array(items) => {
                 self.write_bytes(3)?;
+                self.array(items.len())?;
                 items.iter().try_for_each(|item| self.measure(item))
             }
             Json::Object(fields) => {

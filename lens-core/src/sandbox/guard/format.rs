@@ -80,7 +80,12 @@ fn chosen<'v>(
 ) -> Checked<Value<'v>> {
     let by_place = |place: usize| {
         positional.get(place).copied().ok_or_else(|| {
-            Fault::argument(format!("the format needs {} arguments and got {}", place + 1, positional.len())).into()
+            Fault::argument(format!(
+                "the format needs {} arguments and got {}",
+                place.saturating_add(1),
+                positional.len()
+            ))
+            .into()
         })
     };
     let mixed = || Fault::argument("a format has either numbers in its braces or none");
@@ -94,7 +99,7 @@ fn chosen<'v>(
             return Err(mixed().into());
         }
         *next = None;
-        return by_place(name.parse().unwrap_or(usize::MAX - 1));
+        return by_place(name.parse().unwrap_or(usize::MAX));
     }
     match named.iter().find(|(known, _)| known == name) {
         Some((_, value)) => Ok(*value),

@@ -128,21 +128,30 @@ impl Lexer<'_> {
         }
     }
 
+    /// A number ends where the parser's does: `1else` is a number and a name.
     fn number(&mut self) {
-        let rest = &self.bytes[self.at..];
-        let mut length = 0;
-        while let Some(byte) = rest.get(length) {
-            let is_exponent_sign = matches!(byte, b'+' | b'-')
-                && length > 0
-                && matches!(rest[length - 1], b'e' | b'E')
-                && !matches!(rest.get(1), Some(b'x' | b'X'))
-                && rest.get(length + 1).is_some_and(u8::is_ascii_digit);
-            if byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_') || is_exponent_sign {
-                length += 1;
-            } else {
-                break;
+        let digits = |from: usize, is_digit: fn(&u8) -> bool| {
+            let rest = self.bytes.get(self.at + from..).unwrap_or_default();
+            from + rest.iter().take_while(|byte| is_digit(byte) || **byte == b'_').count()
+        };
+        let of_base: Option<fn(&u8) -> bool> = match (self.peek(0), self.peek(1)) {
+            (b'0', b'x' | b'X') => Some(u8::is_ascii_hexdigit),
+            (b'0', b'o' | b'O') => Some(|byte| (b'0'..=b'7').contains(byte)),
+            (b'0', b'b' | b'B') => Some(|byte| matches!(byte, b'0' | b'1')),
+            _ => None,
+        };
+        let prefix = 2;
+        let length = match of_base.map(|is_digit| digits(prefix, is_digit)) {
+            Some(length) if length > prefix => length,
+            _ => {
+                let whole = digits(0, u8::is_ascii_digit);
+                let fraction = if self.peek(whole) == b'.' { digits(whole + 1, u8::is_ascii_digit) } else { whole };
+                let sign = usize::from(matches!(self.peek(fraction + 1), b'+' | b'-'));
+                let exponent = fraction + 1 + sign;
+                let has_exponent = matches!(self.peek(fraction), b'e' | b'E') && self.peek(exponent).is_ascii_digit();
+                if has_exponent { digits(exponent, u8::is_ascii_digit) } else { fraction }
             }
-        }
+        };
         self.push(Kind::Number, length);
     }
 

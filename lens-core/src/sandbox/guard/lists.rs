@@ -34,15 +34,18 @@ pub(super) fn call<'v>(
     eval: &mut Evaluator<'v, '_, '_>,
 ) -> Checked<Value<'v>> {
     match (method, arguments) {
-        ("append" | "clear", _) => {
+        ("append", _) => {
             grow(items, hand)?;
             own(list, method, arguments, eval)
         }
+        ("clear", _) => own(list, method, arguments, eval),
         ("insert" | "pop", _) => {
             if let Some(index) = arguments.first() {
                 index_of(method, *index)?;
             }
-            grow(items, hand)?;
+            if method == "insert" {
+                grow(items, hand)?;
+            }
             hand.meter.spend(hand.heap, items.len() / 64)?;
             own(list, method, arguments, eval)
         }

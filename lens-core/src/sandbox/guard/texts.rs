@@ -80,7 +80,10 @@ pub(super) fn call<'v>(
             meter.reserve(heap, text.len().saturating_mul(8))?;
             return Ok(heap.alloc(AllocList(text.chars().map(u32::from))));
         }
-        ("replace", [old, new, ..]) => replace(text, *old, *new, meter, heap)?,
+        ("replace", [old, new, ..]) => {
+            scalars(method, arguments)?;
+            replace(text, *old, *new, meter, heap)?;
+        }
         ("startswith" | "endswith", [affix]) => {
             form::key(*affix, heap)?;
         }
@@ -147,7 +150,6 @@ fn join<'v>(separator: &str, parts: Value<'v>, hand: Hand<'_, 'v>) -> Checked<Va
 
 /// Makes room for the longest text that replacing can give.
 fn replace<'v>(text: &str, old: Value<'v>, new: Value<'v>, meter: &Meter, heap: &'v Heap) -> Checked<()> {
-    scalars("replace", &[old, new])?;
     let (Some(old), Some(new)) = (old.unpack_str(), new.unpack_str()) else { return Ok(()) };
     let places = if old.is_empty() { text.chars().count() + 1 } else { text.matches(old).count() };
     let kept = text.len().saturating_sub(places.saturating_mul(old.len()));

@@ -33,7 +33,8 @@ fn scalar<'v>(name: &str, arguments: &[Value<'v>], eval: &mut Evaluator<'v, '_, 
         }
     }
     // It may give one of the largest integers there are, made of a float or a text.
-    hand.meter.take(hand.heap, value::WIDE_INT_BYTES + hand.meter.limits.int_bits / 8)?;
+    let bytes = LONGEST_NUMBER.max(hand.meter.limits.int_bits / 8);
+    hand.meter.take(hand.heap, value::WIDE_INT_BYTES + bytes)?;
     eval.eval_function(base(name), arguments, &[])
 }
 
