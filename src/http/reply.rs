@@ -261,12 +261,15 @@ pub(super) fn check(errors: &[QueryError]) -> Value {
 
 /// `POST /query` and `GET /queries/{name}`.
 pub(super) fn query(capture: &Capture, outcome: Outcome) -> Value {
-    json!({
-        "value": outcome.value,
+    let mut reply = json!({
+        "value": null,
         "columns": outcome.columns,
         "printed": outcome.printed,
         "cost": cost(&outcome.cost),
         "captured_at": capture.at(),
         "coverage": coverage(capture),
-    })
+    });
+    // Moved, not copied: it may be most of what the query could have.
+    reply["value"] = outcome.value;
+    reply
 }

@@ -491,7 +491,8 @@ fn answered(format: Format, reply: &Value, columns: &[String], title: &str, base
             }
             plain(text)
         }
-        other => shown(other, reply, |reply| page::answer(title, reply, columns, base)),
+        Format::Html => page::respond(&page::answer(title, reply, columns, base)),
+        _ => json_text(reply),
     }
 }
 
@@ -499,10 +500,14 @@ pub(super) fn plain(text: String) -> Response<Body> {
     ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response()
 }
 
+fn json_text(reply: &Value) -> Response<Body> {
+    ([(header::CONTENT_TYPE, "application/json")], table::json(reply)).into_response()
+}
+
 /// JSON as people read it in terminals.
 pub(super) fn as_json<T: Serialize>(reply: &T) -> Response<Body> {
     match serde_json::to_value(reply) {
-        Ok(value) => ([(header::CONTENT_TYPE, "application/json")], table::json(&value)).into_response(),
+        Ok(value) => json_text(&value),
         Err(error) => {
             Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", format!("the answer is no JSON: {error}"))
                 .into_response()
