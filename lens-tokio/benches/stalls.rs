@@ -75,11 +75,11 @@ fn main() {
         println!("{:<20}{}{}", way.name, of(|seen| seen.with_place), of(|seen| seen.with_stack));
     }
     println!("\nloops, each after a minute without a thread that computed:");
+    let [sleeps, _, computes, ..] = &WAYS;
     for _ in 0..LATE {
-        let computes = &WAYS[2];
         std::thread::sleep(REST);
         // What is told first is read from the debug information by then, as above.
-        WAYS[0].seen(&runtime, &watched);
+        sleeps.seen(&runtime, &watched);
         let seen = computes.seen(&runtime, &watched);
         println!("seen after {}, with the function and the line {}", text(seen.with_place), text(seen.with_stack));
     }

@@ -15,6 +15,7 @@ mod elsewhere;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod linux;
 mod loaded;
+mod ready;
 mod symbols;
 
 use std::path::PathBuf;
@@ -30,6 +31,7 @@ pub use loaded::LoadedFiles;
 use platform::syscall_name;
 pub use platform::{Sample, StackReader};
 pub(crate) use platform::{is_waiting, scheduled};
+pub(crate) use ready::Ready;
 pub use symbols::{Frame, MAX_SYMBOLS, Origin, Resolved, Symbolizer};
 
 /// The most frames of one stack that are kept, from the innermost on.
@@ -38,7 +40,7 @@ pub const MAX_FRAMES: usize = 128;
 /// How many bytes of unwind tables are copied at most. A service has about a tenth of its code's size.
 pub const MAX_TABLES_BYTES: usize = 24 * 1024 * 1024;
 
-/// How long a running thread may take to be sampled. One that gets no sample in that time spends it in kernel code, or gets
+/// How long a running thread may take to be sampled, once it was asked for. One that gets no sample in that time spends it in kernel code, or gets
 /// no processor.
 pub const SAMPLE_DEADLINE: Duration = Duration::from_millis(100);
 

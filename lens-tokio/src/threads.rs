@@ -2,6 +2,14 @@
 
 use std::fs;
 
+/// The operating system's id of the calling thread; 0 where it gives none.
+pub(crate) fn own_id() -> u32 {
+    #[cfg(target_os = "linux")]
+    return rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs();
+    #[cfg(not(target_os = "linux"))]
+    return 0;
+}
+
 /// The name that the kernel keeps of a thread: its first 15 letters.
 pub(crate) fn name(tid: u32) -> Option<String> {
     let name = fs::read_to_string(format!("/proc/self/task/{tid}/comm")).ok()?;

@@ -4,6 +4,7 @@
 use std::cell::Cell;
 
 use crate::table::slot::Slot;
+use crate::threads;
 
 use super::TABLE;
 
@@ -41,7 +42,7 @@ pub(crate) fn with_slot<R>(with: impl FnOnce(&'static Slot) -> R) -> R {
 
 #[cold]
 fn with_new_slot<R>(with: impl FnOnce(&'static Slot) -> R) -> R {
-    let slot = TABLE.slots.take(os_thread_id());
+    let slot = TABLE.slots.take(threads::own_id());
     if LEASE.try_with(|_| ()).is_ok() {
         SLOT.set(Some(slot));
         slot.thread().is_std(super::number_of(&std::thread::current().id()));
@@ -51,12 +52,4 @@ fn with_new_slot<R>(with: impl FnOnce(&'static Slot) -> R) -> R {
     let result = with(slot);
     TABLE.give_back(slot);
     result
-}
-
-/// The operating system's id of the calling thread; 0 where it gives none.
-fn os_thread_id() -> u32 {
-    #[cfg(target_os = "linux")]
-    return rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs();
-    #[cfg(not(target_os = "linux"))]
-    return 0;
 }

@@ -41,18 +41,6 @@ impl StackReader {
         match self.0 {}
     }
 
-    /// # Errors
-    ///
-    /// None: there is no reader.
-    pub fn rest(&mut self) -> Reading<()> {
-        match self.0 {}
-    }
-
-    /// Nothing: there is no reader.
-    pub fn expect(&mut self) {
-        match self.0 {}
-    }
-
     pub(crate) fn stack_of(&self, _returns: &[u64]) -> Stack {
         match self.0 {}
     }
@@ -70,6 +58,16 @@ impl Sample {
     /// None: there is no sample.
     pub fn poll(&mut self, _reader: &mut StackReader) -> Reading<Option<Stack>> {
         match self.0 {}
+    }
+}
+
+/// What samples of threads are made of; none here.
+#[derive(Debug)]
+pub(crate) struct Event(Infallible);
+
+impl Event {
+    pub(crate) fn of(_tid: u32) -> Reading<Self> {
+        Err(Unavailable::UnsupportedPlatform { needs: NEEDS.into() })
     }
 }
 

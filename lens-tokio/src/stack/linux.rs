@@ -3,13 +3,13 @@
 mod debug;
 mod memory;
 mod modules;
-mod ready;
 mod running;
 mod scheduled;
 mod syscalls;
 mod unwind;
 mod waiting;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use gimli::UnwindContext;
@@ -17,13 +17,13 @@ use lens_core::{Reading, Unavailable};
 
 use memory::Memory;
 use modules::Module;
-use ready::Ready;
 use running::Pending;
 use waiting::{Miss, Walk};
 
 use super::{Address, LoadedFile, Look, MAX_FRAMES, SAMPLE_DEADLINE, Stack};
 
 pub(super) use debug::{Arena, Files};
+pub(crate) use running::Event;
 pub(crate) use scheduled::scheduled;
 pub(crate) use syscalls::name as syscall_name;
 pub(crate) use waiting::is_waiting;
@@ -35,11 +35,21 @@ const RELOAD: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Sample {
     tid: u32,
-    /// Since when it is pending, or could be.
-    since: Instant,
-    /// `None` while the system is not ready, or has no room for it.
-    pending: Option<Pending>,
+    /// `None` while there is no room for it.
+    asked: Option<Asked>,
 }
+
+#[derive(Debug)]
+struct Asked {
+    pending: Pending,
+    since: Instant,
+    _place: Place,
+}
+
+/// How many threads are sampled at once. Each sample locks 68 KiB of memory, of which the system lets a user have 516 KiB
+/// a processor.
+const MAX_SAMPLES: usize = 6;
+static SAMPLES: AtomicUsize = AtomicUsize::new(0);
 
 /// Takes stacks. For one thread of lens at a time.
 #[derive(Debug)]
@@ -49,7 +59,6 @@ pub struct StackReader {
     read_at: Instant,
     context: UnwindContext<usize>,
     buffer: Vec<u8>,
-    ready: Ready,
 }
 
 impl StackReader {
@@ -64,23 +73,17 @@ impl StackReader {
         let unreadable = |what: &'static str| move |error| Unavailable::failed(format!("{what}: {error}"));
         let memory = Memory::open().map_err(unreadable("/proc/self/mem"))?;
         let modules = modules::read(&memory, &[]).map_err(unreadable("/proc/self/maps"))?;
-        Ok(Self {
-            memory,
-            modules,
-            read_at: Instant::now(),
-            context: UnwindContext::new(),
-            buffer: Vec::new(),
-            ready: Ready::new(),
-        })
+        Ok(Self { memory, modules, read_at: Instant::now(), context: UnwindContext::new(), buffer: Vec::new() })
     }
 
     /// Takes the stack of the thread `tid` of this process.
     ///
-    /// Cost: 20 to 100 µs of the caller; the thread itself does nothing.
+    /// Cost: 20 to 100 µs of the caller; the thread itself does nothing. One that runs is not sampled before
+    /// [`Sample::poll`].
     ///
     /// # Errors
     ///
-    /// The thread is gone, or it runs and the system does not allow to sample it.
+    /// The thread is gone.
     pub fn look(&mut self, tid: u32) -> Reading<Look> {
         const TRIES: usize = 3;
         for _ in 0..TRIES {
@@ -92,12 +95,7 @@ impl StackReader {
                     return Ok(Look::Stack(self.stack(&walk)));
                 }
                 Err(Miss::Moved) => {}
-                Err(Miss::Running) => {
-                    self.ready.want();
-                    let mut sample = Sample { tid, since: Instant::now(), pending: None };
-                    sample.ask(&mut self.ready)?;
-                    return Ok(Look::Running(sample));
-                }
+                Err(Miss::Running) => return Ok(Look::Running(Sample { tid, asked: None })),
                 Err(Miss::Refused(error)) => {
                     return Err(Unavailable::failed(format!("/proc/self/task/{tid}: {error}")));
                 }
@@ -125,24 +123,6 @@ impl StackReader {
     pub(crate) fn stack_of(&self, returns: &[u64]) -> Stack {
         let steps = returns.iter().map(|&pc| unwind::Step { pc, is_exact: false }).collect();
         self.stack(&Walk { steps, end: unwind::End::TooDeep, call: None })
-    }
-
-    /// Has the system make ready for samples of running threads, which are up to 20 ms late otherwise, and keep so for a
-    /// minute. To be called by the thread that looks.
-    ///
-    /// Cost: a thread of lens for up to 20 ms, and of each switch between threads on the machine some 60 ns for that minute;
-    /// nothing if it is ready.
-    pub fn expect(&mut self) {
-        self.ready.want();
-    }
-
-    /// Gives up what was not wanted for a minute; says whether running threads can be sampled, as the system answered last.
-    ///
-    /// # Errors
-    ///
-    /// What would allow it; or the system was not asked, or has yet to answer.
-    pub fn rest(&mut self) -> Reading<()> {
-        self.ready.rest()
     }
 
     /// Bytes of the unwind tables.
@@ -192,44 +172,27 @@ impl Loaded {
 }
 
 impl Sample {
-    /// # Errors
+    /// Asks the system for the sample, the first time, and gives the stack once it is there; `None` while it is not.
     ///
-    /// The system does not allow it. That it has no room now is none: others are sampled as well, and soon done.
-    fn ask(&mut self, ready: &mut Ready) -> Reading<()> {
-        let Some(answer) = ready.poll() else {
-            self.since = Instant::now();
-            return Ok(());
-        };
-        match answer.and_then(|()| Pending::ask(self.tid)) {
-            Ok(pending) => {
-                self.pending = Some(pending);
-                self.since = Instant::now();
-            }
-            Err(Unavailable::Failed { .. }) if !self.is_late() => {}
-            Err(reason) => return Err(reason),
-        }
-        Ok(())
-    }
-
-    fn is_late(&self) -> bool {
-        self.since.elapsed() > SAMPLE_DEADLINE
-    }
-
-    /// The stack, once the thread was sampled; `None` while it was not.
+    /// Cost: some 50 µs of the caller, and of the thread one interrupt; the first time up to 20 ms of the caller, unless
+    /// the system is kept ready.
     ///
     /// # Errors
     ///
-    /// The system does not allow it, or has no room for it in [`SAMPLE_DEADLINE`]; or as long has passed since it had.
+    /// The system does not allow it, or [`SAMPLE_DEADLINE`] has passed since it was asked.
     pub fn poll(&mut self, reader: &mut StackReader) -> Reading<Option<Stack>> {
-        let Some(pending) = &self.pending else {
-            self.ask(&mut reader.ready)?;
+        let Some(asked) = &self.asked else {
+            if let Some(place) = Place::take() {
+                let pending = Pending::ask(self.tid)?;
+                self.asked = Some(Asked { pending, since: Instant::now(), _place: place });
+            }
             return Ok(None);
         };
-        if let Some(walk) = pending.walk(&reader.modules, &mut reader.context) {
+        if let Some(walk) = asked.pending.walk(&reader.modules, &mut reader.context) {
             reader.reload(&walk);
             return Ok(Some(reader.stack(&walk)));
         }
-        if self.is_late() {
+        if asked.since.elapsed() > SAMPLE_DEADLINE {
             let what = format!(
                 "the thread {} was not sampled in {SAMPLE_DEADLINE:?}: it got no processor, or spent the time in kernel code",
                 self.tid
@@ -237,6 +200,23 @@ impl Sample {
             return Err(Unavailable::failed(what));
         }
         Ok(None)
+    }
+}
+
+/// A place among those that are sampled.
+#[derive(Debug)]
+struct Place(());
+
+impl Place {
+    fn take() -> Option<Self> {
+        let more = |samples: usize| (samples < MAX_SAMPLES).then(|| samples + 1);
+        SAMPLES.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok().then(|| Self(()))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        SAMPLES.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

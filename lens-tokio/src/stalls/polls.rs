@@ -89,10 +89,7 @@ impl Poll {
         if self.patience.is_asked() && !young.is_zero() {
             return look_in(young);
         }
-        if !self.patience.is_asked() {
-            context.looker.expect_if_running(self.tid);
-        }
-        let missing = self.patience.missing(self.tid, context.threshold, context.now);
+        let missing = context.missing(&mut self.patience, self.tid, context.threshold);
         let left = missing.max(young);
         if self.stall.is_none() && !left.is_zero() {
             return look_in(left);

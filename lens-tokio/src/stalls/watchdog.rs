@@ -14,6 +14,7 @@ use crate::stack::Symbolizer;
 
 use super::log::Log;
 use super::looker::Looker;
+use super::patience::Patience;
 use super::polls::Polls;
 use super::workers::Workers;
 use super::{MAX_PAST, StallsSkill, THRESHOLD};
@@ -83,7 +84,9 @@ impl WatchedRuntimes for Runtimes {
 /// the thread.
 ///
 /// Cost: waking up 100 times a second, and 200 times while something is polled, at 25 to 45 µs in a small virtual machine, of
-/// which two thirds are the kernel's: 0.3 to 0.9 % of a core, more while a stall is being looked at.
+/// which two thirds are the kernel's: 0.3 to 0.9 % of a core, more while a stall is being looked at. In the first minute, and
+/// for a minute after a thread has computed for some 5 ms in one poll, each switch between threads on the machine takes some
+/// 60 ns longer: Linux is kept ready to sample a running thread.
 #[derive(Debug)]
 pub struct Watchdog {
     shared: Arc<Shared>,
@@ -164,6 +167,14 @@ impl<'a> Context<'a> {
     pub(super) fn log(&self) -> MutexGuard<'a, Log> {
         self.shared.log()
     }
+
+    /// What a thread lacks of having had the chance to move on, see [`Patience::missing`].
+    pub(super) fn missing(&mut self, patience: &mut Patience, tid: Option<u32>, long: Duration) -> Duration {
+        if !patience.is_asked() {
+            self.looker.make_ready_if_running(tid);
+        }
+        patience.missing(tid, long, self.now)
+    }
 }
 
 impl Watchdog {
@@ -175,7 +186,7 @@ impl Watchdog {
     pub fn start(settings: Settings, runtimes: impl WatchedRuntimes) -> Result<Self, Error> {
         let symbolizer = Symbolizer::new();
         let mut looker = Looker::new(symbolizer.clone());
-        let running = Mutex::new(looker.rest());
+        let running = Mutex::new(looker.running());
         let shared = Arc::new(Shared {
             log: Mutex::default(),
             symbolizer,
@@ -189,7 +200,7 @@ impl Watchdog {
         let same = Arc::clone(&shared);
         let thread = lens_core::threads::spawn("lens-watchdog", None, move || {
             let _watching = Watching(&same);
-            looker.expect();
+            looker.make_ready();
             let mut ticker = crate::tasks::ticker();
             let mut polls = Polls::default();
             let mut workers = Workers::default();
@@ -199,7 +210,8 @@ impl Watchdog {
                 let now = Instant::now();
                 if now.saturating_duration_since(watched.0) >= RUNTIMES {
                     watched = (now, runtimes.watched());
-                    same.set_running(looker.rest());
+                    looker.release_unused();
+                    same.set_running(looker.running());
                 }
                 let threshold = same.threshold;
                 let mut context = Context { now, threshold, looker: &mut looker, shared: &same };

@@ -157,10 +157,7 @@ impl Worker {
         }
         let long = NO_PROGRESS.max(context.threshold);
         let tid = slot.and_then(|slot| slot.thread().os_id());
-        if !self.patience.is_asked() {
-            context.looker.expect_if_running(tid);
-        }
-        let missing = self.patience.missing(tid, long / 2, context.now);
+        let missing = context.missing(&mut self.patience, tid, long / 2);
         if self.stall.is_none() {
             let left = missing.max(long.saturating_sub(age));
             if !left.is_zero() {
@@ -231,9 +228,9 @@ impl Doubt {
         match self {
             Self::NotAsked => *self = tid.map_or(Self::Elsewhere, |tid| Self::Taking(Taking::new(tid))),
             Self::Taking(taking) => match context.looker.take(taking) {
-                None => return Some(ALERT_TICK),
                 Some(Taken::Stack(stack)) => *self = Self::Named(stack),
-                Some(_) => *self = Self::Elsewhere,
+                // One that could not be taken is tried again.
+                _ => return Some(taking.next()),
             },
             Self::Named(stack) => match stack.frames() {
                 Some(frames) if is_in_a_runtime(frames) => return None,

@@ -77,7 +77,7 @@ const WANTED: [(u32, Register); 8] = [
 
 /// The kernel's clock of a thread. It stands still until it is armed.
 #[derive(Debug)]
-pub(super) struct Event(File);
+pub(crate) struct Event(File);
 
 impl Event {
     /// That of the thread `tid` of this process.
@@ -85,7 +85,7 @@ impl Event {
     /// # Errors
     ///
     /// The kernel does not allow it; the reason says what would.
-    pub(super) fn of(tid: u32) -> Reading<Self> {
+    pub(crate) fn of(tid: u32) -> Reading<Self> {
         // In kernel code, too, where that is allowed: what a system call that computes belongs to.
         let event = open(tid, 0).or_else(|_| open(tid, EXCLUDE_KERNEL));
         event.map(Self).map_err(|error| refused(&error))

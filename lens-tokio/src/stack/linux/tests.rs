@@ -187,9 +187,9 @@ fn a_running_threads_stack_is_sampled_or_says_what_would_allow_it() {
     let mut reader = StackReader::new().unwrap();
     let sampled = until(|| match reader.look(subject.tid) {
         Ok(Look::Running(mut sample)) => match until(|| sample.poll(&mut reader).transpose()) {
-            Ok(stack) => Some(Ok(stack)),
             // The machine was busy.
-            Err(_) => None,
+            Err(Unavailable::Failed { .. }) => None,
+            sampled => Some(sampled),
         },
         Ok(_) => None,
         Err(reason) => Some(Err(reason)),
@@ -218,6 +218,37 @@ fn poll_is_interrupted() -> bool {
 }
 
 #[test]
+fn more_threads_than_are_sampled_at_once_take_turns() {
+    let ended = Arc::new(AtomicBool::new(false));
+    let subjects: Vec<Subject> = (0..2 * MAX_SAMPLES)
+        .map(|_| {
+            let flag = Arc::clone(&ended);
+            subject(move || spins_here(&flag))
+        })
+        .collect();
+    let mut reader = StackReader::new().unwrap();
+    let mut samples: Vec<Option<Sample>> =
+        subjects.iter().map(|subject| Some(Sample { tid: subject.tid, asked: None })).collect();
+    until(|| {
+        for (sample, subject) in samples.iter_mut().zip(&subjects) {
+            match sample.as_mut().map(|sample| sample.poll(&mut reader)) {
+                // The machine was busy.
+                Some(Err(Unavailable::Failed { .. })) => *sample = Some(Sample { tid: subject.tid, asked: None }),
+                Some(Ok(Some(_)) | Err(_)) => *sample = None,
+                Some(Ok(None)) | None => {}
+            }
+        }
+        let asked = samples.iter().flatten().filter(|sample| sample.asked.is_some()).count();
+        assert!(asked <= MAX_SAMPLES, "{asked}");
+        samples.iter().all(Option::is_none).then_some(())
+    });
+    ended.store(true, Ordering::Relaxed);
+    for subject in subjects {
+        subject.thread.join().unwrap();
+    }
+}
+
+#[test]
 fn looking_at_a_thread_interrupts_none_of_its_calls() {
     let ended = Arc::new(AtomicBool::new(false));
     let interrupted = Arc::new(AtomicU32::new(0));
@@ -235,11 +266,15 @@ fn looking_at_a_thread_interrupts_none_of_its_calls() {
         match reader.look(subject.tid) {
             Ok(Look::Stack(_)) => waiting += 1,
             Ok(Look::Running(mut sample)) => {
-                // A busy machine may not give it a processor in time.
-                sampled += usize::from(until(|| sample.poll(&mut reader).transpose()).is_ok());
+                match until(|| sample.poll(&mut reader).transpose()) {
+                    Ok(_) => sampled += 1,
+                    // A busy machine may not give it a processor in time.
+                    Err(Unavailable::Failed { .. }) => {}
+                    Err(_) => refused += 1,
+                }
             }
             Ok(Look::Moving) => {}
-            Err(_) => refused += 1,
+            Err(reason) => panic!("{reason}"),
         }
         (waiting > 500 && sampled + refused > 50).then_some(())
     });
