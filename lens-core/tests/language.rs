@@ -153,6 +153,7 @@ const VALUES: &[(&str, &str)] = &[
     ),
     ("x = 1\n[rf\"C:\\{x}\", rf\"{x}\\{x}\", f\"{x:03d}\", f\"{x + 1}\"]", "[\"C:\\\\1\", \"1\\\\1\", \"001\", \"2\"]"),
     ("[1_000, 0xff_ff, 1.5e3]", "[1000, 65535, 1500.0]"),
+    ("[0Xff_E, 0x_ff, 0b_11, 0o_1_7]", "[4094, 255, 3, 15]"),
     ("def outer():\n    def tasks(): return 1\n    return tasks()\n[outer(), type(tasks)]", "[1, \"skill\"]"),
     // Rows are the same if their fields are.
     ("tasks.list(limit=2)[0] == tasks.list(limit=2)[0]", "true"),
@@ -340,6 +341,14 @@ fn what_is_stored_again_takes_no_memory() {
         let expected: Value = serde_json::from_str(expected).unwrap();
         assert_eq!(ask_within(limits, script).as_ref().map_err(ToString::to_string), Ok(&expected), "{script}");
     }
+}
+
+#[test]
+fn a_comprehension_has_only_so_many_loops() {
+    let loops = |count: usize| ask(&format!("[0 {}]", "for a, b in [(1, 2)] ".repeat(count)));
+    assert_eq!(loops(50), Ok(serde_json::json!([0])));
+    let error = loops(500).unwrap_err();
+    assert_eq!(error.message, "this expression is nested deeper than the limit of 100 levels (`nesting`)");
 }
 
 #[test]

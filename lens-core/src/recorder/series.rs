@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::SeriesReference;
-use super::ring::{Resolution, Rings};
+use super::ring::{Bucket, Resolution, Rings};
 use crate::error::CallError;
 use crate::metric::{MetricKind, Unit};
 use crate::reading::Unavailable;
@@ -62,19 +62,22 @@ impl Series {
                 reason: Unavailable::NotYet { until: "a value has been recorded in that time".into() },
             });
         }
-        let points = points.into_iter().map(|(second, bucket)| Point {
+        let point = |(second, bucket): (u32, Bucket)| Point {
             at: started_at.plus(Duration::from_secs(second.into())),
             value: bucket.mean,
             min: bucket.min,
             max: bucket.max,
             last: bucket.last,
-        });
+        };
+        let mut points: Vec<Point> = points.into_iter().map(point).collect();
+        // It takes the place of the buckets, which had room for more.
+        points.shrink_to_fit();
         Ok(Self {
             name: reference.name.clone(),
             unit: if reference.kind == MetricKind::Counter { Unit::PerSecond } else { reference.unit },
             kind: reference.kind,
             resolution_s: resolution.seconds(),
-            points: points.collect(),
+            points,
         })
     }
 

@@ -334,9 +334,12 @@ impl Taking<'_> {
 
 /// A number without the underscores between its digits.
 fn without_separators(number: &[u8]) -> Vec<u8> {
-    let is_digit = |byte: &u8| byte.is_ascii_digit() || (number.starts_with(b"0x") && byte.is_ascii_hexdigit());
+    let is_hex = number.starts_with(b"0x") || number.starts_with(b"0X");
+    let is_digit = |byte: &u8| byte.is_ascii_digit() || is_hex && byte.is_ascii_hexdigit();
     let is_separator = |at: usize| {
-        number[at] == b'_' && at > 0 && is_digit(&number[at - 1]) && number.get(at + 1).is_some_and(is_digit)
+        let follows =
+            at == 2 && number[0] == b'0' && number[1].is_ascii_alphabetic() || at > 0 && is_digit(&number[at - 1]);
+        number[at] == b'_' && follows && number.get(at + 1).is_some_and(is_digit)
     };
     (0..number.len()).filter(|at| !is_separator(*at)).map(|at| number[at]).collect()
 }

@@ -18,7 +18,7 @@ use starlark::values::{FrozenValue, Heap, NoSerialize, StarlarkValue, Value, sta
 
 use super::encode;
 use super::fault::{Checked, Fault};
-use super::form::{self, ENTRY_BYTES};
+use super::form::ENTRY_BYTES;
 use super::meter::{BYTES_PER_STEP, Meter, charge};
 use super::value::{self, TEXT_BYTES};
 use crate::answer::Answer;
@@ -232,7 +232,8 @@ impl History {
             meter.asks(skill);
         }
         let series = meter.capture.series(name, last).map_err(Fault::from)?;
-        meter.take(eval.heap(), series.points.len() * size_of::<crate::recorder::Point>())?;
+        let points = series.points.capacity() * size_of::<crate::recorder::Point>();
+        meter.take(eval.heap(), 2 * TEXT_BYTES + series.name.capacity() + points)?;
         Ok(eval.heap().alloc(Self { series }))
     }
 
@@ -296,47 +297,11 @@ impl<'v> StarlarkValue<'v> for History {
                 };
                 heap.alloc(AllocList(self.series.points.iter().map(point)))
             }
-            name if Self::METHODS.contains(&name) => {
-                heap.alloc(Method { series: self.series.clone(), name: name.to_owned() })
-            }
             _ => return None,
         })
     }
 
     fn dir_attr(&self) -> Vec<String> {
         Self::names().map(str::to_owned).collect()
-    }
-}
-
-/// A method of a series that is not called at once.
-#[derive(Debug, ProvidesStaticType, NoSerialize, Allocative)]
-struct Method {
-    #[allocative(skip)]
-    series: Series,
-    name: String,
-}
-
-starlark_simple_value!(Method);
-
-impl fmt::Display for Method {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "<function {}>", self.name)
-    }
-}
-
-#[starlark_value(type = "function")]
-impl<'v> StarlarkValue<'v> for Method {
-    fn invoke(&self, _: Value<'v>, given: &Given<'v, '_>, eval: &mut Evaluator<'v, '_, '_>) -> Checked<Value<'v>> {
-        use starlark::values::UnpackValue;
-        use starlark::values::float::UnpackFloat;
-        given.no_named_args()?;
-        let (positional, _) = unpack(given, eval)?;
-        let number = |value: Value<'v>| match UnpackFloat::unpack_value(value) {
-            Ok(Some(number)) => Ok(number.0),
-            _ => Err(Fault::argument(format!("`{}` takes a number, not {}", self.name, form::kind(value))).into()),
-        };
-        let arguments = positional.into_iter().map(number).collect::<Checked<Vec<f64>>>()?;
-        let history = History { series: self.series.clone() };
-        history.ask(&self.name, &arguments, eval.heap()).unwrap_or_else(|| Ok(Value::new_none()))
     }
 }

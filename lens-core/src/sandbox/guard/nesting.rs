@@ -4,7 +4,7 @@
 //! A tree cannot be deeper than the tokens that are open at one place: within a pair of brackets, those since the last
 //! comma; outside of brackets, those of the line. So their sum over all open brackets bounds the tree's depth, whatever
 //! the grammar makes of it (`not not not …`, `a.b.c…`, `lambda: lambda: …`). Blocks are bounded by their indentation, and
-//! `elif` by its number, since each is a block within the last one's. A comma between the parameters of a lambda ends nothing.
+//! `elif` by its number, since each is a block within the last one's. A comma between names that are bound ends nothing.
 
 use super::lex::{Kind, Token};
 use super::place::Place;
@@ -40,6 +40,8 @@ struct Bracket {
     tokens: usize,
     /// The lambdas whose parameters have not ended: their commas end nothing.
     lambdas: usize,
+    /// Whether it is between the `for` and the `in` of a loop, whose commas end nothing either.
+    is_in_target: bool,
 }
 
 struct Block {
@@ -76,7 +78,7 @@ impl Depth<'_> {
                     starts_line = true;
                 }
                 Kind::Sign
-                    if token.text(self.source) == ";" || (token.text(self.source) == "," && !self.in_lambda()) =>
+                    if token.text(self.source) == ";" || (token.text(self.source) == "," && !self.in_names()) =>
                 {
                     self.reset();
                 }
@@ -86,7 +88,7 @@ impl Depth<'_> {
                 }
                 _ => {
                     self.add();
-                    self.lambda(token);
+                    self.names(token);
                 }
             }
             if self.total > self.limits.nesting * OPEN_PER_LEVEL {
@@ -132,16 +134,19 @@ impl Depth<'_> {
         Ok(())
     }
 
-    fn in_lambda(&self) -> bool {
-        self.open.last().is_some_and(|bracket| bracket.lambdas > 0)
+    /// Whether commas are between names that something binds.
+    fn in_names(&self) -> bool {
+        self.open.last().is_some_and(|bracket| bracket.lambdas > 0 || bracket.is_in_target)
     }
 
-    /// Notes where the parameters of a lambda begin and end.
-    fn lambda(&mut self, token: &Token) {
+    /// Notes where the parameters of a lambda, and the names of a loop, begin and end.
+    fn names(&mut self, token: &Token) {
         if let Some(bracket) = self.open.last_mut() {
             match token.text(self.source) {
                 "lambda" => bracket.lambdas += 1,
                 ":" => bracket.lambdas = bracket.lambdas.saturating_sub(1),
+                "for" => bracket.is_in_target = true,
+                "in" => bracket.is_in_target = false,
                 _ => {}
             }
         }
