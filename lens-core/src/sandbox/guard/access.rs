@@ -195,19 +195,20 @@ fn slice<'v>(value: Value<'v>, bounds: [Value<'v>; 3], hand: Hand<'_, 'v>) -> Ch
     hand.meter.spend(hand.heap, bytes / 128)?;
     hand.meter.room(hand.heap, bytes.saturating_add(64))?;
     let given = |bound: Value<'v>| (!bound.is_none()).then_some(bound);
-    let slice = value.slice(given(bounds[0]), given(bounds[1]), given(bounds[2]), hand.heap)?;
-    if matches!(Form::of(value), Form::Range) {
-        let count = items_of_slice(value.length()?, bounds.map(Value::unpack_i32));
-        // Of one whose ends are further apart than an integer is wide, the interpreter's length is wrong.
-        if slice.length().ok().map(i64::from) != Some(count) {
-            return Err(Fault::limit(
-                "this slice of a `range` goes further than 2147483647",
-                "make a list of the range first, as in `list(r)[::-1]`",
-            )
-            .into());
-        }
+    let slice = value.slice(given(bounds[0]), given(bounds[1]), given(bounds[2]), hand.heap);
+    let bounds = bounds.map(Value::unpack_i32);
+    if bounds[2] == Some(0) || !matches!(Form::of(value), Form::Range) {
+        return slice;
     }
-    Ok(slice)
+    let count = items_of_slice(value.length()?, bounds);
+    // Of one whose ends are further apart than an integer is wide, the interpreter's length is wrong.
+    slice.ok().filter(|slice| slice.length().is_ok_and(|length| i64::from(length) == count)).ok_or_else(|| {
+        Fault::limit(
+            "this slice of a `range` goes further than 2147483647",
+            "make a list of the range first, as in `list(r)[::-1]`",
+        )
+        .into()
+    })
 }
 
 /// How many of `length` items are in the slice with these bounds, of which the step is not 0.
@@ -444,13 +445,12 @@ fn few(count: usize) -> Checked<()> {
 /// Refuses a name that is longer than any function's: where names were chosen to fall together, each is compared with all
 /// others.
 fn argument_name(name: Value<'_>) -> Checked<()> {
-    const LONGEST: usize = 256;
     let length = name.unpack_str().map_or(0, str::len);
-    if length <= LONGEST {
+    if length <= LONGEST_NAME {
         return Ok(());
     }
     Err(Fault::limit(
-        format!("the name of an argument has {length} bytes; the limit is {LONGEST}"),
+        format!("the name of an argument has {length} bytes; the limit is {LONGEST_NAME}"),
         "hand the dict itself to the function",
     )
     .into())

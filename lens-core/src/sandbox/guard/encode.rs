@@ -59,10 +59,12 @@ pub(super) fn text<'v>(value: Value<'v>, meter: &Meter, heap: &'v Heap) -> Check
 const VALUE_BYTES: usize = 32;
 const FIELDS_BYTES: usize = 700;
 const FIELDS: usize = 6;
-/// As many items share a piece of memory where an array is read without its length being known, as a process reads what its
-/// child has sent; and what the allocator needs for itself.
+/// An array that is read without its length being known, as a process reads what its child has sent, has room for four items,
+/// and for twice as many whenever it is full. An allocator needs some bytes for itself.
 const ITEMS: usize = 4;
 const PIECE_BYTES: usize = 16;
+/// For how many items there is room before the first of them.
+const MOST_AT_ONCE: usize = 64;
 
 /// How many bytes a number has as JSON.
 fn length(number: &Json) -> usize {
@@ -135,7 +137,8 @@ impl<'a, 'v> Encoder<'a, 'v> {
 
     /// Takes the memory of an array, besides its items.
     fn array(&self, items: usize) -> Checked<()> {
-        let spare = if items == 0 { 0 } else { ITEMS.saturating_sub(items) * VALUE_BYTES + PIECE_BYTES };
+        let room = items.next_power_of_two().max(ITEMS);
+        let spare = if items == 0 { 0 } else { (room - items) * VALUE_BYTES + PIECE_BYTES };
         self.meter.take(self.heap, spare)
     }
 
@@ -233,9 +236,8 @@ impl<'a, 'v> Encoder<'a, 'v> {
     fn items(&mut self, items: impl Iterator<Item = Value<'v>>, length: usize, depth: usize) -> Checked<Json> {
         let depth = self.nested(depth)?;
         self.array(length)?;
-        // Each item is charged as it comes, so that a long list that may not be written takes no room for all of them.
-        self.meter.room(self.heap, length * VALUE_BYTES)?;
-        let mut array = Vec::with_capacity(length);
+        // Each item is charged as it comes: of lists within lists, all that are open have room before their items are there.
+        let mut array = Vec::with_capacity(length.min(MOST_AT_ONCE));
         for item in items {
             array.push(self.value(item, depth)?);
         }
