@@ -4,7 +4,7 @@
 //! `RUSTFLAGS="--cfg tokio_unstable" cargo bench -p lens --bench hello [ROUNDS]`. The services are processes on one core,
 //! each of which lives all the time and is measured only while it is asked; who asks is on the other core. lens's own
 //! threads, its recorder and its watchdog, count as well. The service with lens is then asked 20 000 times a second for a
-//! minute, which stalls nothing.
+//! minute, and lens for stalls.
 #![expect(clippy::print_stdout, reason = "a bench prints its table")]
 
 use std::error::Error;
@@ -28,6 +28,7 @@ const ANSWER: &str = "hello";
 /// How often the service is asked in the end, and for how long.
 const RATE: u32 = 20_000;
 const MINUTE: Duration = Duration::from_secs(60);
+/// How much of what a machine did not manage it makes up for by asking at once.
 const BEHIND: Duration = Duration::from_millis(10);
 /// The stalls that lens has seen in that minute.
 const STALLS: &str = "stalls.recent(limit=1000, last=\"60s\")";
@@ -142,7 +143,6 @@ impl Service {
         while begun.elapsed() < MINUTE {
             self.ask_each()?;
             asked += 1;
-            // A machine that fell behind does not make up for it by asking at once.
             next = (next + each).max(Instant::now().checked_sub(BEHIND).unwrap_or(begun));
             std::thread::sleep(next.saturating_duration_since(Instant::now()));
         }

@@ -40,8 +40,8 @@ pub const MAX_FRAMES: usize = 128;
 /// How many bytes of unwind tables are copied at most. A service has about a tenth of its code's size.
 pub const MAX_TABLES_BYTES: usize = 24 * 1024 * 1024;
 
-/// How long a running thread may take to be sampled, once it was asked for. One that gets no sample in that time spends it in kernel code, or gets
-/// no processor.
+/// How long a running thread may take to be sampled, once it was asked for. One that gets no sample in that time spends it in
+/// kernel code, or gets no processor.
 pub const SAMPLE_DEADLINE: Duration = Duration::from_millis(100);
 
 /// What the kernel's scheduler has given to a thread.

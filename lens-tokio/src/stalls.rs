@@ -36,7 +36,7 @@ pub const TICK: Duration = Duration::from_millis(5);
 /// they begin: a poll is only known to have begun when it was first seen.
 pub const QUIET_TICK: Duration = Duration::from_millis(10);
 
-/// How often it looks at most: when a poll is about to become a stall, and until the stack of a stall is there.
+/// How often it looks at most: when a poll is about to become a stall, and while the stack of a stall is being taken.
 pub const ALERT_TICK: Duration = Duration::from_millis(1);
 
 /// A worker whose counters stand still for this long, though it is not parked, makes no progress. tokio publishes them

@@ -28,6 +28,7 @@ const ASKER_STACK: usize = 128 * 1024;
 #[derive(Debug)]
 pub(crate) struct Ready<K = Event> {
     ask: fn(u32) -> Reading<K>,
+    deadline: Duration,
     state: State<K>,
     /// When it was asked, and when it was wanted last.
     asked: Option<Instant>,
@@ -40,21 +41,24 @@ pub(crate) struct Ready<K = Event> {
 enum State<K> {
     Not,
     /// There is one thread that asks at a time: it is waited for, however late it is.
-    Asking(Receiver<Reading<K>>),
+    Asking {
+        told: Receiver<Reading<K>>,
+        is_late: bool,
+    },
     Kept(K),
 }
 
 impl Ready {
     pub(crate) fn new() -> Self {
-        Self::by(Event::of)
+        Self::by(Event::of, DEADLINE)
     }
 }
 
 impl<K: Send + 'static> Ready<K> {
-    fn by(ask: fn(u32) -> Reading<K>) -> Self {
+    fn by(ask: fn(u32) -> Reading<K>, deadline: Duration) -> Self {
         let until = "the system has answered, some milliseconds".into();
         let answer = Err(Unavailable::NotYet { until });
-        Self { ask, state: State::Not, asked: None, wanted: Instant::now(), answer }
+        Self { ask, deadline, state: State::Not, asked: None, wanted: Instant::now(), answer }
     }
 
     /// Has the system made ready, if it is not, and says whether it is; `None` while it is asked.
@@ -70,19 +74,18 @@ impl<K: Send + 'static> Ready<K> {
         }
         match &self.state {
             State::Kept(_) => Some(Ok(())),
-            State::Asking(_) if !self.is_late() => None,
-            State::Asking(_) | State::Not => Some(self.answer.clone()),
+            State::Asking { is_late: false, .. } => None,
+            State::Asking { .. } | State::Not => Some(self.answer.clone()),
         }
     }
 
     /// Gives up what was not wanted for a minute, and asks a system that has refused or failed then again.
     pub(crate) fn release_unused(&mut self) {
+        let is_old = |asked: Instant| asked.elapsed() > KEEP;
         self.hear();
         match self.state {
             State::Kept(_) if self.wanted.elapsed() > KEEP => self.state = State::Not,
-            State::Not if self.answer.is_err() && self.asked.is_some_and(|asked| asked.elapsed() > KEEP) => {
-                self.start()
-            }
+            State::Not if self.answer.is_err() && !self.is_resting() && self.asked.is_some_and(is_old) => self.start(),
             _ => {}
         }
     }
@@ -108,18 +111,19 @@ impl<K: Send + 'static> Ready<K> {
         let asker = move || drop(tell.send(ask(tid)));
         self.asked = Some(Instant::now());
         match lens_core::threads::spawn("lens-sampler", Some(ASKER_STACK), asker) {
-            Ok(_) => self.state = State::Asking(told),
+            Ok(_) => self.state = State::Asking { told, is_late: false },
             Err(error) => self.answer = Err(Unavailable::failed(error.to_string())),
         }
     }
 
     fn hear(&mut self) {
-        let State::Asking(told) = &self.state else { return };
+        let State::Asking { told, is_late } = &mut self.state else { return };
         let answer = match told.try_recv() {
             Ok(answer) => answer,
             Err(TryRecvError::Empty) => {
-                if self.is_late() {
-                    let what = format!("the system has not answered perf_event_open in {DEADLINE:?}");
+                if self.asked.is_some_and(|asked| asked.elapsed() >= self.deadline) {
+                    *is_late = true;
+                    let what = format!("the system has not answered perf_event_open in {:?}", self.deadline);
                     self.answer = Err(Unavailable::failed(what));
                 }
                 return;
@@ -132,14 +136,11 @@ impl<K: Send + 'static> Ready<K> {
         };
     }
 
-    fn is_late(&self) -> bool {
-        self.asked.is_some_and(|asked| asked.elapsed() >= DEADLINE)
-    }
-
     fn is_resting(&self) -> bool {
         let rest = match &self.answer {
             Ok(()) | Err(Unavailable::NotYet { .. }) => Duration::ZERO,
             Err(Unavailable::Failed { .. }) => RETRY,
+            Err(Unavailable::UnsupportedPlatform { .. }) => Duration::MAX,
             Err(_) => KEEP,
         };
         self.asked.is_some_and(|asked| asked.elapsed() < rest)
@@ -153,12 +154,19 @@ mod tests {
 
     use super::*;
 
+    /// One that waits for the system however busy the machine is.
+    fn patient<K: Send + 'static>(ask: fn(u32) -> Reading<K>) -> Ready<K> {
+        Ready::by(ask, Duration::MAX)
+    }
+
     fn answer<K: Send + 'static>(ready: &mut Ready<K>) -> Reading<()> {
+        let deadline = Instant::now() + Duration::from_secs(30);
         loop {
             if let Some(answer) = ready.get() {
                 return answer;
             }
-            std::thread::yield_now();
+            assert!(Instant::now() < deadline, "it should answer");
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 
@@ -169,7 +177,7 @@ mod tests {
     #[test]
     fn it_is_kept_for_a_minute_after_it_was_wanted() {
         static ASKED: AtomicU32 = AtomicU32::new(0);
-        let mut ready = Ready::by(|_| Ok(ASKED.fetch_add(1, Ordering::Relaxed)));
+        let mut ready = patient(|_| Ok(ASKED.fetch_add(1, Ordering::Relaxed)));
         assert_eq!(ready.reading().unwrap_err().code(), "not_yet");
         assert_eq!(answer(&mut ready), Ok(()));
         ready.release_unused();
@@ -185,7 +193,7 @@ mod tests {
     #[test]
     fn a_system_that_has_refused_is_asked_again_after_a_minute() {
         static ASKED: AtomicU32 = AtomicU32::new(0);
-        let mut ready = Ready::<()>::by(|_| {
+        let mut ready = patient::<()>(|_| {
             ASKED.fetch_add(1, Ordering::Relaxed);
             Err(Unavailable::NotEnabled { how: "allow it".into() })
         });
@@ -202,9 +210,10 @@ mod tests {
 
     #[test]
     fn a_system_that_has_failed_is_asked_again_after_a_second() {
-        let mut ready = Ready::<()>::by(|_| Err(Unavailable::failed("no descriptor is left")));
+        let mut ready = patient::<()>(|_| Err(Unavailable::failed("no descriptor is left")));
         assert_eq!(answer(&mut ready).unwrap_err().code(), "failed");
         ready.ask = |_| Ok(());
+        ready.asked = Some(Instant::now() + RETRY);
         assert_eq!(answer(&mut ready).unwrap_err().code(), "failed", "not at once");
         ready.asked = Some(ago(RETRY));
         assert_eq!(answer(&mut ready), Ok(()));
@@ -215,19 +224,19 @@ mod tests {
         static ASKED: AtomicU32 = AtomicU32::new(0);
         static BUSY: Mutex<()> = Mutex::new(());
         let busy = BUSY.lock().unwrap();
-        let mut ready = Ready::by(|_| {
+        let mut ready = patient(|_| {
             ASKED.fetch_add(1, Ordering::Relaxed);
             drop(BUSY.lock());
             Ok(())
         });
         assert_eq!(ready.get(), None);
-        ready.asked = Some(ago(DEADLINE));
+        (ready.deadline, ready.asked) = (DEADLINE, Some(ago(DEADLINE)));
         for _ in 0..100 {
             let reason = ready.get().unwrap().unwrap_err();
             assert_eq!(reason.to_string(), "the system has not answered perf_event_open in 1s");
         }
         drop(busy);
-        while ready.get() != Some(Ok(())) {
+        while answer(&mut ready).is_err() {
             std::thread::yield_now();
         }
         assert_eq!(ASKED.load(Ordering::Relaxed), 1);
@@ -235,7 +244,7 @@ mod tests {
 
     #[test]
     fn what_the_system_allows_no_more_is_said_until_it_is_asked_again() {
-        let mut ready = Ready::by(|_| Ok(()));
+        let mut ready = patient(|_| Ok(()));
         assert_eq!(answer(&mut ready), Ok(()));
         ready.lost(Unavailable::NotEnabled { how: "allow it".into() });
         assert_eq!(
@@ -246,19 +255,28 @@ mod tests {
         assert_eq!(answer(&mut ready), Ok(()));
     }
 
+    #[test]
+    fn a_platform_that_has_no_samples_is_asked_once() {
+        static ASKED: AtomicU32 = AtomicU32::new(0);
+        let mut ready = patient::<()>(|_| {
+            ASKED.fetch_add(1, Ordering::Relaxed);
+            Err(Unavailable::UnsupportedPlatform { needs: "another".into() })
+        });
+        for _ in 0..3 {
+            assert_eq!(answer(&mut ready).unwrap_err().code(), "unsupported_platform");
+            ready.asked = Some(ago(KEEP));
+            ready.release_unused();
+        }
+        assert_eq!(ASKED.load(Ordering::Relaxed), 1);
+    }
+
     #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
     #[test]
-    fn this_system_is_ready_if_it_allows_it() {
+    fn this_system_is_ready_or_says_what_would_allow_it() {
         let paranoid = std::fs::read_to_string("/proc/sys/kernel/perf_event_paranoid").unwrap();
         let is_allowed = paranoid.trim().parse::<i32>().unwrap() < 3;
-        let mut ready = Ready::new();
-        let reading = loop {
-            match answer(&mut ready) {
-                // The machine was busy.
-                Err(Unavailable::Failed { .. }) => std::thread::yield_now(),
-                reading => break reading,
-            }
-        };
-        assert_eq!(reading.is_ok(), is_allowed, "{reading:?}");
+        if let Err(reason) = answer(&mut patient(Event::of)) {
+            assert_eq!((reason.code(), is_allowed), ("not_enabled", false), "{reason}");
+        }
     }
 }

@@ -81,7 +81,7 @@ impl Looker {
         if taking.is_resting() {
             return None;
         }
-        let taken = match self.go_on(taking) {
+        let taken = match self.try_to_take(taking) {
             Ok(None) => return None,
             Ok(Some(stack)) => Taken::Stack(self.symbolizer.resolve(stack)),
             Err(reason) => {
@@ -92,7 +92,16 @@ impl Looker {
         Some(taken)
     }
 
-    fn go_on(&mut self, taking: &mut Taking) -> Reading<Option<Stack>> {
+    /// The same for a stall, which needs no more once it has its stack; also gives when to go on.
+    pub(super) fn go_on(&mut self, taking: &mut Option<Taking>) -> (Option<Taken>, Duration) {
+        let taken = taking.as_mut().and_then(|taking| self.take(taking));
+        if taken.as_ref().is_some_and(Taken::is_final) {
+            *taking = None;
+        }
+        (taken, taking.as_ref().map_or(TICK, Taking::next))
+    }
+
+    fn try_to_take(&mut self, taking: &mut Taking) -> Reading<Option<Stack>> {
         const TRIES: u32 = 8;
         let reader = self.reader.as_mut().map_err(|reason| reason.clone())?;
         if taking.sample.is_none() {
@@ -154,7 +163,7 @@ impl Taking {
         *self = Self { rests: Some((Instant::now(), time)), ..Self::new(self.tid) };
     }
 
-    fn is_resting(&self) -> bool {
+    pub(super) fn is_resting(&self) -> bool {
         self.rests.is_some_and(|(since, time)| since.elapsed() < time)
     }
 

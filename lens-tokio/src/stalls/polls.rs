@@ -116,11 +116,7 @@ impl Poll {
             self.stall = Some((id, self.tid.map(Taking::new)));
         }
         let Some((id, taking)) = &mut self.stall else { return TICK };
-        let taken = taking.as_mut().and_then(|taking| context.looker.take(taking));
-        if taken.as_ref().is_some_and(Taken::is_final) {
-            *taking = None;
-        }
-        let next = taking.as_ref().map_or(TICK, Taking::next);
+        let (taken, next) = context.looker.go_on(taking);
         let mut log = context.log();
         let Some(stall) = log.get(*id) else { return next };
         stall.kind = at.kind;

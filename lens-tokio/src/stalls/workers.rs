@@ -152,7 +152,7 @@ impl Worker {
             *self = Self::new(self.counters, context.now);
             return TICK;
         }
-        if matches!(self.doubt, Doubt::Elsewhere) && !self.is_driven {
+        if !self.is_driven && self.doubt.rests() {
             return QUIET_TICK;
         }
         let long = NO_PROGRESS.max(context.threshold);
@@ -193,11 +193,7 @@ impl Worker {
             self.stall = Some((id, taking));
         }
         let Some((id, taking)) = &mut self.stall else { return TICK };
-        let taken = taking.as_mut().and_then(|taking| context.looker.take(taking));
-        if taken.as_ref().is_some_and(Taken::is_final) {
-            *taking = None;
-        }
-        let next = taking.as_ref().map_or(TICK, Taking::next);
+        let (taken, next) = context.looker.go_on(taking);
         let mut log = context.log();
         if let Some(stall) = log.get(*id) {
             stall.duration = age;
@@ -223,6 +219,15 @@ impl Worker {
 }
 
 impl Doubt {
+    /// Whether there is nothing to be found out, now or at all.
+    fn rests(&self) -> bool {
+        match self {
+            Self::Elsewhere => true,
+            Self::Taking(taking) => taking.is_resting(),
+            Self::NotAsked | Self::Named(_) => false,
+        }
+    }
+
     /// Goes on to find out, and gives in what time to look again unless the thread drives a runtime.
     fn look(&mut self, context: &mut Context<'_>, tid: Option<u32>) -> Option<Duration> {
         match self {

@@ -12,7 +12,8 @@ use crate::stack::{Look, Stack, StackReader};
 /// The most threads that are looked at.
 const MAX_THREADS: usize = 16;
 
-/// How long all of them may take.
+/// How long all of them may take, besides what the system takes to be ready for the first sample, see
+/// [`Sample::poll`](crate::stack::Sample::poll).
 const MOST: Duration = Duration::from_millis(120);
 
 /// Which thread polls which task now.
