@@ -55,3 +55,18 @@ pub(crate) fn store_before_loads(cell: &AtomicU64, value: u64) {
         fence(Ordering::SeqCst);
     }
 }
+
+/// Lets other threads run before one looks again that has looked this often. Only for readers.
+pub(crate) fn pause(looked: u32) {
+    #[cfg(not(loom))]
+    if looked < 16 {
+        std::thread::yield_now();
+    } else {
+        std::thread::sleep(std::time::Duration::from_micros(200));
+    }
+    #[cfg(loom)]
+    {
+        let _ = looked;
+        loom::thread::yield_now();
+    }
+}

@@ -7,12 +7,14 @@
 //! - [`pages`]: an [`entry`] of 56 bytes for every live task, found by the task's id.
 //! - [`slot`]: one for every thread that runs hooks: which task it polls, and its own counters.
 //! - [`stats`]: a thread's counters of a spawn [site](sites).
+//! - [`tallies`]: a thread's counts of tasks that other threads poll, too.
 //! - [`ends`]: the tasks that ended last in a thread.
 //! - [`clock`]: a coarse clock, and the processor's counter.
+//! - [`read`]: what readers make of all that.
 //!
 //! # Who writes what
 //!
-//! Only the hooks of a task's polls write its entry. tokio polls a task in one thread at a time, orders one poll after the
+//! Only the hooks of a task's polls write its entry, but for tallies, of which more below. tokio polls a task in one thread at a time, orders one poll after the
 //! other, and ends a task in the thread that polls it or while nobody does. So what the hook before a poll writes has one
 //! writer at a time. tokio calls the hook after a poll when another thread may poll the task already: it writes other
 //! words than the one before a poll. Two of it at once, because a thread was interrupted within it for as long as a whole
@@ -20,6 +22,22 @@
 //! entry's next occupant take charges that one. Only a slot's thread writes the slot and its counters. So all counters are
 //! plain loads and stores of relaxed atomics. Readers sum them up: each is monotonic, and two of them need not be of the
 //! same instant.
+//!
+//! # Why no poll of a task that moves is lost or told twice
+//!
+//! The entry of a task that several threads poll is marked, by the hook before a poll and so before any thread has a tally
+//! of the task; its polls are changed by locked instructions alone from then on. A thread's tally is its own. When it gives
+//! it up, it first makes its version odd, then adds the polls to the entry, then takes the tally away and makes the version
+//! even. A page that it joined meanwhile cannot be recycled, so the entry is the task's or nobody's. The end of a task puts
+//! a word there that no polls make (exchange); so an addition was either before it and is in what the exchange gives, or
+//! fails (compare and exchange), and its polls are left as a part beside the records of ends, in the same odd version.
+//!
+//! A reader of a live task reads its entry with the mark, which counts additions; then all tallies, each within one even
+//! version; then the mark and the id again. If these changed it begins anew. To see polls in both places, it must have read
+//! the entry after the addition, and so a version that was odd by then; to see them in none, it must have read a version
+//! from after the addition, and so a mark that has changed. The count has seven bits: 128 additions to one task in that time
+//! would go unseen. A reader of ended tasks reads a thread's tally and part within one even version: the polls are in one
+//! of them.
 //!
 //! # Why a reader never takes one task for another
 //!
@@ -58,19 +76,21 @@ pub(crate) mod ends;
 pub(crate) mod entry;
 pub(crate) mod freed;
 pub(crate) mod pages;
+mod read;
 pub(crate) mod sites;
 pub(crate) mod slot;
 pub(crate) mod stats;
+pub(crate) mod tallies;
 
 use crate::sync::{Ordering, add, const_fn};
 
 use clock::{Clock, Ticks};
 use ends::End;
-use entry::{Entry, Origin, Row};
+use entry::{Entry, Hot, Last, Origin};
 use pages::{Pages, Spawned};
 use sites::{Site, Sites};
 use slot::{Poll, Slot, Slots};
-use stats::{Counts, Distributions};
+use tallies::{Tallied, Tally};
 
 /// A poll at least this long makes the next [`MEASURED_POLLS`] polls of its task measured, each of them, and those of the
 /// tasks that are spawned at its site. Below it, reading the clock twice would be felt: one poll of 64 to 191 is measured
@@ -104,7 +124,7 @@ impl Table {
         match self.pages.insert(&slot.places, id, parent, origin, measured) {
             Spawned::Untracked => return,
             Spawned::Live => {}
-            Spawned::Ended => self.count_end(slot, id, origin, 0),
+            Spawned::Ended => self.count_end(slot, id, Last { origin, polls: 0, moves: false }),
         }
         add(&slot.stats.of(site).spawned, 1);
     }
@@ -113,19 +133,22 @@ impl Table {
     #[inline]
     pub(crate) fn ended(&self, slot: &Slot, id: u64) {
         match self.pages.remove(&slot.places, id) {
-            Some((origin, polls)) => {
+            Some(mut last) => {
                 slot.last_ended.store(id, Ordering::Relaxed);
-                self.count_end(slot, id, origin, polls);
+                if last.moves {
+                    slot.tallies.end(id, |tallied| last.polls += tallied.polls);
+                }
+                self.count_end(slot, id, last);
             }
             None => add(&slot.unknown_ends, 1),
         }
     }
 
     #[inline]
-    fn count_end(&self, slot: &Slot, id: u64, origin: Origin, polls: u64) {
-        let ended_ms = self.clock.now_ms();
+    fn count_end(&self, slot: &Slot, id: u64, last: Last) {
+        let (origin, ended_ms) = (last.origin, self.clock.now_ms());
         slot.stats.of(origin.site()).finish(ended_ms.saturating_sub(origin.spawned_ms()));
-        slot.ends.push(End { id, origin, ended_ms, polls });
+        slot.ends.push(End { id, origin, ended_ms, polls: last.polls }, last.moves);
     }
 
     /// Starts a poll that is not measured, inside of no other, of a task that is where nearly all are. Anything else is
@@ -136,11 +159,26 @@ impl Table {
         if now == 0 || !slot.is_simple() {
             return false;
         }
+        if let Some(tally) = slot.tallies.of(id) {
+            return self.tallied_poll_starts(slot, id, tally, now);
+        }
         let Some(task) = self.pages.find_first(id) else { return false };
-        if !task.count_unmeasured_poll(now) {
+        if !task.count_simple_poll(now, slot.tag) {
             return false;
         }
         slot.push_first(id, Poll::unmeasured(now, task.origin()));
+        true
+    }
+
+    /// The same, of a task that this thread has a tally of.
+    #[inline(always)]
+    fn tallied_poll_starts(&self, slot: &Slot, id: u64, tally: &Tally, now: u64) -> bool {
+        let origin = tally.origin();
+        if self.sites.has_long_polls(origin.site()) {
+            return false;
+        }
+        tally.count(now);
+        slot.push_first(id, Poll::unmeasured(now, origin));
         true
     }
 
@@ -151,8 +189,9 @@ impl Table {
         let found = self.pages.find_first(id).or_else(|| self.pages.find(id).map(|entry| entry.hot));
         let poll = match found {
             Some(task) => {
-                let is_measured = task.count_poll(now);
-                Poll::measured(now, task.origin(), if is_measured { 1 } else { sampled })
+                let origin = task.origin();
+                let is_measured = self.count_poll(slot, id, task, now);
+                Poll::measured(now, origin, if is_measured { 1 } else { sampled })
             }
             None => Poll::untracked(now),
         };
@@ -162,6 +201,34 @@ impl Table {
                 frame.counter.store(self.clock.counter(), Ordering::Relaxed);
             }
         });
+    }
+
+    /// Counts a poll, in this thread's tally of the task or in the task's entry; gives whether it is to be measured in any
+    /// case. That the entry alone says, so there is no tally while it may be.
+    fn count_poll(&self, slot: &Slot, id: u64, task: &Hot, now: u64) -> bool {
+        let is_measured = task.is_measured();
+        let may_be_tallied = !is_measured && !self.sites.has_long_polls(task.origin().site());
+        match slot.tallies.of(id) {
+            Some(tally) if may_be_tallied => {
+                tally.count(now);
+                return false;
+            }
+            Some(_) => slot.tallies.end(id, |tallied| self.keep(slot, tallied)),
+            None => {}
+        }
+        let begins = may_be_tallied && task.may_move(slot.tag) && slot.tallies.has_room(id);
+        task.count_poll(now, slot.tag, begins);
+        if begins {
+            slot.tallies.begin(id, task.origin(), |tallied| self.keep(slot, tallied));
+        }
+        is_measured
+    }
+
+    /// Keeps the polls of a task that this thread's tally had, which it needs for another task.
+    fn keep(&self, slot: &Slot, tallied: Tallied) {
+        if !self.pages.add_tally(tallied.id, tallied.polls, tallied.last_poll_ms) {
+            slot.ends.push_part(tallied.id, tallied.polls, self.clock.now_ms());
+        }
     }
 
     /// Ends the poll that started last in this thread, if all that is left to do is to say so.
@@ -211,7 +278,7 @@ impl Table {
             return;
         }
         let Some(entry) = self.pages.find(task) else { return };
-        entry.charge(ns, weight, is_long, MEASURED_POLLS);
+        entry.charge(ns, weight, slot.tallies.polls_of(task), is_long, MEASURED_POLLS);
         if ns >= 1_000_000 || self.clock.is_past(poll.started_ms()) {
             entry.hot.lasted_until(self.clock.now_ms());
         }
@@ -265,48 +332,6 @@ impl Table {
     pub(crate) fn give_back(&self, slot: &Slot) {
         self.pages.give_back(&slot.places);
         slot.give_back();
-    }
-
-    /// Copies every live task.
-    pub(crate) fn for_each(&self, row: impl FnMut(Row)) {
-        self.pages.for_each(row);
-    }
-
-    /// What all threads together counted at a site. Each number is monotonic; they need not be of the same instant.
-    pub(crate) fn counts(&self, site: u16) -> Counts {
-        let mut counts = Counts::default();
-        for slot in self.slots.iter() {
-            counts.polls += slot.polls_at(site);
-            if let Some(stats) = slot.stats.met(site) {
-                counts.add(stats);
-            }
-        }
-        counts
-    }
-
-    /// What all threads together counted at all sites. What finished is read before what was spawned, so that their
-    /// difference counts no task less than there was when the reading began.
-    pub(crate) fn all_counts(&self) -> Counts {
-        let mut all = Counts::default();
-        for site in self.sites.numbers() {
-            all.finished += self.counts(site).finished;
-        }
-        for site in self.sites.numbers() {
-            all.spawned += self.counts(site).spawned;
-        }
-        for slot in self.slots.iter() {
-            let totals = slot.totals();
-            all.polls += totals.polls;
-            all.busy_ns += totals.busy_ns;
-        }
-        all
-    }
-
-    /// How long polls and lives were at a site.
-    pub(crate) fn distributions(&self, site: u16) -> Distributions {
-        let mut distributions = Distributions::default();
-        self.slots.iter().filter_map(|slot| slot.stats.met(site)).for_each(|stats| distributions.add(stats));
-        distributions
     }
 
     /// The pages and what they had no room for.

@@ -22,3 +22,5 @@ mod ends;
 mod pages;
 #[path = "loom/slot.rs"]
 mod slot;
+#[path = "loom/tallies.rs"]
+mod tallies;

@@ -9,6 +9,8 @@ mod ask;
 mod builder;
 #[path = "tasks_unstable/lints.rs"]
 mod lints;
+#[path = "tasks_unstable/moving.rs"]
+mod moving;
 #[path = "tasks_unstable/numbers.rs"]
 mod numbers;
 #[path = "tasks_unstable/rows.rs"]

@@ -188,9 +188,9 @@ fn runtime_of<'a>(slot: &Slot, running: &Running, runtimes: &'a [WatchedRuntime]
     }
 }
 
-/// What the table has of a task that has not ended.
+/// What the table has of a task that has not ended, without what threads have in tallies of one that moves.
 fn row_of(task: u64) -> Option<Row> {
-    TABLE.pages().find(task)?.read().filter(|row| row.id == task)
+    TABLE.pages().find(task)?.read().map(|(row, _)| row).filter(|row| row.id == task)
 }
 
 /// Whether the task is in its first poll; not known if it has ended meanwhile.

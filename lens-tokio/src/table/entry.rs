@@ -61,7 +61,8 @@ pub(crate) struct Hot {
     /// has read one task.
     id: AtomicU64,
     origin: AtomicU64,
-    /// How often it was polled (48 bits), and the continuation of `last_poll` (8 bits). The hook before a poll writes it.
+    /// How often it was polled (48 bits), the continuation of `last_poll` (8 bits), and a [mark](MOVES) (8 bits). The hook
+    /// before a poll writes it, and with [`MOVES`] whoever adds a tally.
     polls: AtomicU64,
     /// The lower 32 bits of the millisecond of the last poll.
     last_poll: AtomicU32,
@@ -99,6 +100,65 @@ pub(crate) struct Row {
 const HIGH_SHIFT: u32 = 48;
 const POLLS: u64 = (1 << HIGH_SHIFT) - 1;
 const HIGH: u64 = 0xff << HIGH_SHIFT;
+const MARK_SHIFT: u32 = 56;
+/// The lowest bit of the mark: the task moves between threads, and their [tallies](super::tallies) may have the rest of its
+/// polls. From then on the word is only changed by locked instructions, and the mark's other bits count how
+/// often a tally was added (and begin anew: they must be the highest). Before, they are the tag of the thread that polled
+/// it last.
+const MOVES: u64 = 1 << MARK_SHIFT;
+const ADDED: u64 = MOVES << 1;
+/// What a task that moves has when it has ended: nothing is added to it any more.
+const ENDED: u64 = u64::MAX;
+/// With fewer polls, a task is not noted to move: nearly every one is spawned in another thread than it is polled in.
+const MOVES_FROM: u64 = if cfg!(loom) { 1 } else { 16 };
+
+/// A thread, as an entry notes it: seven bits, so that of many threads some share one. Then a task that moves between these
+/// is not noted to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tag(u64);
+
+impl Tag {
+    const_fn! {
+        /// The tag of the thread with this slot.
+        pub(crate) fn of_slot(number: u64) -> Self {
+            Self((number % 127 + 1) << 1)
+        }
+    }
+
+    #[inline]
+    fn is_in(self, polls: u64) -> bool {
+        polls >> MARK_SHIFT == self.0
+    }
+
+    /// The polls, with this tag.
+    #[inline]
+    fn mark(self, polls: u64) -> u64 {
+        polls & (HIGH | POLLS) | self.0 << MARK_SHIFT
+    }
+}
+
+/// The mark of a task's polls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mark(u64);
+
+impl Mark {
+    /// Whether threads may have the rest of the task's polls in tallies. The mark changes whenever such a tally is added; it
+    /// begins anew after 128.
+    #[inline]
+    pub(crate) fn moves(self) -> bool {
+        self.0 & (MOVES >> MARK_SHIFT) != 0
+    }
+}
+
+/// What is known of a task that has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Last {
+    pub(crate) origin: Origin,
+    pub(crate) polls: u64,
+    /// Whether threads may have tallies of it, with the rest of its polls.
+    pub(crate) moves: bool,
+}
+
 /// Where the longest poll is in `measured`, and how many of its lowest bits are left out there.
 const LONGEST_SHIFT: u32 = 8;
 const LEFT_OUT: u32 = 7;
@@ -133,7 +193,7 @@ impl Hot {
         self.id.compare_exchange(id, 0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
-    /// How often the task was polled, a poll that goes on included.
+    /// How often the task was polled, a poll that goes on included, and without what threads have in tallies.
     #[inline]
     pub(crate) fn polls(&self) -> u64 {
         self.polls.load(Ordering::Relaxed) & POLLS
@@ -144,36 +204,76 @@ impl Hot {
         Origin(self.origin.load(Ordering::Relaxed))
     }
 
-    /// Counts a poll that starts now, unless it is to be measured. Like the next one only for the hook before a poll: tokio
-    /// orders one poll's after the other's.
+    /// Counts a poll that starts now in the thread of this tag, unless it is to be measured or the task was in another thread
+    /// last. Like the next ones only for the hook before a poll: tokio orders one poll's after the other's.
     #[inline]
-    pub(crate) fn count_unmeasured_poll(&self, now_ms: u64) -> bool {
-        if self.is_measured() {
+    pub(crate) fn count_simple_poll(&self, now_ms: u64, tag: Tag) -> bool {
+        if self.is_measured() || self.may_move(tag) {
             return false;
         }
-        let polls = self.polls.load(Ordering::Relaxed) + 1;
+        let polls = tag.mark(self.polls.load(Ordering::Relaxed) + 1);
         self.polls.store(polls, Ordering::Relaxed);
         if self.last_poll.load(Ordering::Relaxed) != low(now_ms) {
-            self.starts(polls, now_ms);
+            self.polls.store(polls & !HIGH | high(now_ms), Ordering::Relaxed);
+            self.last_poll.store(low(now_ms), Ordering::Relaxed);
         }
         true
     }
 
-    /// Counts a poll that starts now; gives whether it is to be measured in any case.
-    pub(crate) fn count_poll(&self, now_ms: u64) -> bool {
-        self.starts(self.polls.load(Ordering::Relaxed) + 1, now_ms);
-        self.is_measured()
-    }
-
-    #[inline]
-    fn starts(&self, polls: u64, now_ms: u64) {
-        self.polls.store(polls & !HIGH | high(now_ms), Ordering::Relaxed);
+    /// Counts a poll that starts now in the thread of this tag; `marks` whether it is to be noted that the task moves.
+    pub(crate) fn count_poll(&self, now_ms: u64, tag: Tag, marks: bool) {
+        let polls = self.polls.load(Ordering::Relaxed);
+        if polls & MOVES != 0 {
+            self.change(|polls| one_more(polls, now_ms));
+        } else {
+            // Until this store nobody has a tally of it.
+            let polls = one_more(polls, now_ms);
+            self.polls.store(if marks { polls & (HIGH | POLLS) | MOVES } else { tag.mark(polls) }, Ordering::Release);
+        }
         self.last_poll.store(low(now_ms), Ordering::Relaxed);
     }
 
+    /// Whether the task is noted to move, or could be: if it was in another thread than that of this tag last.
     #[inline]
-    fn is_measured(&self) -> bool {
+    pub(crate) fn may_move(&self, tag: Tag) -> bool {
+        let polls = self.polls.load(Ordering::Relaxed);
+        !(tag.is_in(polls) || is_young(polls))
+    }
+
+    /// Whether its next poll is to be measured in any case.
+    #[inline]
+    pub(crate) fn is_measured(&self) -> bool {
         measured_polls(self.measured.load(Ordering::Relaxed)) != 0
+    }
+
+    /// Adds a thread's tally of the task, which moves, unless it has ended. Only while its page cannot be recycled.
+    pub(crate) fn add_tally(&self, polls: u64, last_poll_ms: u64) -> bool {
+        let is_added = self.change(|now| now.wrapping_add(polls).wrapping_add(ADDED));
+        if is_added && self.polls.load(Ordering::Relaxed) & HIGH == high(last_poll_ms) {
+            self.last_poll.fetch_max(low(last_poll_ms), Ordering::Relaxed);
+        }
+        is_added
+    }
+
+    /// Changes the polls of a task that moves, unless it has ended.
+    fn change(&self, to: impl Fn(u64) -> u64) -> bool {
+        let change = |polls| (polls != ENDED).then(|| to(polls));
+        self.polls.fetch_update(Ordering::AcqRel, Ordering::Acquire, change).is_ok()
+    }
+
+    /// Whether the task is live, and as its mark said.
+    pub(crate) fn is_still(&self, id: u64, mark: Mark) -> bool {
+        // In this order: a task's end changes its polls, then its id.
+        mark == Mark(self.polls.load(Ordering::Acquire) >> MARK_SHIFT) && self.is(id)
+    }
+
+    /// What is known of the task, to which nothing is added from now on. Only for the thread that ends it.
+    #[inline]
+    pub(crate) fn last(&self) -> Last {
+        let polls = self.polls.load(Ordering::Relaxed);
+        let moves = polls & MOVES != 0;
+        let polls = if moves { self.polls.swap(ENDED, Ordering::AcqRel) } else { polls };
+        Last { origin: self.origin(), polls: polls & POLLS, moves }
     }
 
     /// Notes that a poll lasted until now. Every 49 days the upper bits change; a poll meanwhile is told by its start.
@@ -214,11 +314,11 @@ impl Entry<'_> {
         store_before_loads(&self.hot.id, id);
     }
 
-    /// Charges a poll of `ns` that stands for `weight` polls; but a task has had no more than it has had. If it is long, this
-    /// many of the next ones are measured.
+    /// Charges a poll of `ns` that stands for `weight` polls; but a task has had no more than it has had: those counted here
+    /// and those that this thread has `tallied`. If it is long, this many of the next ones are measured.
     #[inline]
-    pub(crate) fn charge(self, ns: u64, weight: u64, is_long: bool, polls: u8) {
-        add(self.busy_ns, ns * weight.min(self.hot.polls()));
+    pub(crate) fn charge(self, ns: u64, weight: u64, tallied: u64, is_long: bool, polls: u8) {
+        add(self.busy_ns, ns * weight.min(self.hot.polls() + tallied));
         self.hot.took(ns, is_long, polls);
     }
 
@@ -232,13 +332,18 @@ impl Entry<'_> {
         has_room
     }
 
-    /// A copy, unless there is no task or it ended while it was read.
-    pub(crate) fn read(self) -> Option<Row> {
+    /// A copy, without what threads have in tallies, and the mark that it had. Nothing if there is no task or it ended while it
+    /// was read.
+    #[inline(always)]
+    pub(crate) fn read(self) -> Option<(Row, Mark)> {
         let id = self.hot.id.load(Ordering::Acquire);
         if id == 0 {
             return None;
         }
         let polls = self.hot.polls.load(Ordering::Relaxed);
+        if polls == ENDED {
+            return None;
+        }
         let row = Row {
             id,
             parent: self.parent.load(Ordering::Relaxed),
@@ -251,7 +356,7 @@ impl Entry<'_> {
             freed_bytes: self.freed.get(),
         };
         fence(Ordering::Acquire);
-        (self.hot.id.load(Ordering::Relaxed) == id).then_some(row)
+        (self.hot.id.load(Ordering::Relaxed) == id).then_some((row, Mark(polls >> MARK_SHIFT)))
     }
 }
 
@@ -270,6 +375,18 @@ pub(crate) fn longest(cell: &AtomicU32, ns: u64) {
 #[expect(clippy::cast_precision_loss, reason = "seven digits of a duration are enough")]
 fn length_bits(ns: u64) -> u32 {
     (ns as f32).to_bits()
+}
+
+/// The polls with one that starts now.
+#[inline]
+fn one_more(polls: u64, now_ms: u64) -> u64 {
+    (polls + 1) & !HIGH | high(now_ms)
+}
+
+/// Whether a task that is not known to move is too young for it.
+#[inline]
+fn is_young(polls: u64) -> bool {
+    polls & (MOVES | POLLS) < MOVES_FROM
 }
 
 #[inline]

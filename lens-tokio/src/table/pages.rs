@@ -6,7 +6,7 @@ mod page;
 
 use crate::sync::{AtomicU32, AtomicU64, Once, Ordering, array_of, const_fn, fence, prefetch_for_write};
 
-use super::entry::{Entry, Hot, Origin, Row};
+use super::entry::{Entry, Hot, Last, Origin};
 use super::freed::Freed;
 use link::Link;
 use page::Page;
@@ -172,32 +172,42 @@ impl Pages {
         Spawned::Live
     }
 
-    /// Takes the task `id` out and gives its origin and the number of its polls; `None` if it is not in the table (a
-    /// `spawn_blocking` task, one of tokio's own threads, an untracked task, or one of which the spawn is yet to come).
+    /// Takes the task `id` out and gives what is known of it; `None` if it is not in the table (a `spawn_blocking` task, one
+    /// of tokio's own threads, an untracked task, or one of which the spawn is yet to come).
     #[inline]
-    pub(crate) fn remove(&self, places: &Places, id: u64) -> Option<(Origin, u64)> {
-        let (page, known) = match self.find_page(id) {
+    pub(crate) fn remove(&self, places: &Places, id: u64) -> Option<Last> {
+        let (page, last) = match self.find_page(id) {
             Some(page) => {
                 let task = page.hot(id);
-                let known = (task.origin(), task.polls());
+                let last = task.last();
                 task.vacate();
-                (page, known)
+                (page, last)
             }
             None => self.bury(id)?,
         };
         self.end(places, page);
-        Some(known)
+        Some(last)
     }
 
     /// Remembers that a task ended that nobody knows, in case that its spawn is on the way.
     #[cold]
-    fn bury(&self, id: u64) -> Option<(&Page, (Origin, u64))> {
+    fn bury(&self, id: u64) -> Option<(&Page, Last)> {
         self.tomb(id).store(id, Ordering::SeqCst);
         fence(Ordering::SeqCst);
         let page = self.find_page(id)?;
         let task = page.hot(id);
         // The entry's place stays taken until it is given back, so nobody writes over its origin.
-        task.vacate_if(id).then(|| (page, (task.origin(), task.polls())))
+        task.vacate_if(id).then(|| (page, task.last()))
+    }
+
+    /// Adds a thread's tally to the polls of the task `id`; gives whether it is still live.
+    #[cold]
+    pub(crate) fn add_tally(&self, id: u64, polls: u64, last_poll_ms: u64) -> bool {
+        // The page of a live task is never empty. Once it is joined, the task's entry is given to no other.
+        let Some(page) = self.find_page(id).filter(|page| page.join(id >> PAGE_BITS)) else { return false };
+        let is_live = page.hot(id).is(id) && page.hot(id).add_tally(polls, last_poll_ms);
+        self.release(page, PLACES);
+        is_live
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "the lowest bits choose the place")]
@@ -336,12 +346,12 @@ impl Pages {
         Some(&self.chunks[index as usize / CHUNK % CHUNKS].get()?[index as usize % CHUNK])
     }
 
-    /// Copies every task that is in the table from the beginning to the end of the call.
-    pub(crate) fn for_each(&self, mut row: impl FnMut(Row)) {
+    /// The entries of all tasks that are in the table from the beginning to the end of the call, and empty ones.
+    pub(crate) fn for_each<'a>(&'a self, mut entry: impl FnMut(Entry<'a>)) {
         let grown = self.grown.load(Ordering::Acquire) as usize;
         for chunk in self.chunks[..grown.div_ceil(CHUNK)].iter().filter_map(Once::get) {
             for page in chunk.iter().filter(|page| page::count(page.state().load(Ordering::Acquire)) != 0) {
-                page.entries(&self.freed).filter_map(Entry::read).for_each(&mut row);
+                page.entries(&self.freed).for_each(&mut entry);
             }
         }
     }

@@ -8,10 +8,11 @@
 use crate::sync::{AtomicU32, AtomicU64, Once, Ordering, add, array_of, const_fn, fence};
 
 use super::ends::Ends;
-use super::entry::{Origin, SITE_BITS};
+use super::entry::{Origin, SITE_BITS, Tag};
 use super::pages::Places;
 use super::sites::{NOWHERE, Recent};
 use super::stats::Stats;
+use super::tallies::Tallies;
 
 /// How deep polls are followed that happen inside of other polls (`block_in_place`, then another runtime's `block_on`).
 /// Deeper ones are counted, and not shown as running.
@@ -147,6 +148,8 @@ pub(crate) struct Slot {
     /// The task that ended last in the thread.
     pub(crate) last_ended: AtomicU64,
     pub(crate) stats: Stats,
+    pub(crate) tag: Tag,
+    pub(crate) tallies: Tallies,
     pub(crate) ends: Ends,
     pub(crate) thread: Thread,
     next: Once<Slot>,
@@ -198,7 +201,8 @@ pub(crate) struct Running {
 
 impl Slot {
     const_fn! {
-        pub(crate) fn new() -> Self {
+        /// The slot with this number.
+        pub(crate) fn new(number: u64) -> Self {
             Self {
                 state: AtomicU64::new(0),
                 next_sample: AtomicU64::new(0),
@@ -211,6 +215,8 @@ impl Slot {
                 unknown_ends: AtomicU64::new(0),
                 last_ended: AtomicU64::new(0),
                 stats: Stats::new(),
+                tag: Tag::of_slot(number),
+                tallies: Tallies::new(),
                 ends: Ends::new(),
                 thread: Thread {
                     taken: AtomicU32::new(0),
@@ -505,11 +511,11 @@ impl Slots {
     /// A slot for the calling thread, which must give it back.
     #[cold]
     pub(crate) fn take(&self, os_id: u32) -> &Slot {
-        let mut place = &self.first;
+        let (mut place, mut number) = (&self.first, 0);
         loop {
             let slot = match place.get() {
                 Some(slot) => slot,
-                None => place.get_or_set(|| Box::new(Slot::new())),
+                None => place.get_or_set(|| Box::new(Slot::new(number))),
             };
             if slot.take(os_id) {
                 // Threads sample at different polls: the address is as random as the seed has to be.
@@ -518,6 +524,7 @@ impl Slots {
                 return slot;
             }
             place = &slot.next;
+            number += 1;
         }
     }
 

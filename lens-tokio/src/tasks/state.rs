@@ -246,7 +246,7 @@ impl Tasks {
         let mut rows = Copied::with_capacity(live, bytes::reading().is_ok());
         table.for_each(|row| rows.push(&row));
         let places = table.sites.numbers().map(|site| Place::of(table, site)).collect();
-        let mut ended: Vec<_> = table.slots.iter().flat_map(|slot| slot.ends.iter()).map(Ended).collect();
+        let mut ended: Vec<_> = table.ends().into_iter().map(Ended).collect();
         ended.sort_by_key(|Ended(end)| Reverse((end.ended_ms, end.id)));
         Self { at_ms, rows, running, ended, places, handles: WATCHED.copy() }
     }

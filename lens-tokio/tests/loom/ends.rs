@@ -14,14 +14,14 @@ fn a_reader_sees_whole_ends() {
         let writer = {
             let ends = Arc::clone(&ends);
             thread::spawn(move || {
-                ends.push(end(1));
-                ends.push(end(2));
+                ends.push(end(1), false);
+                ends.push(end(2), false);
             })
         };
         for seen in ends.iter() {
-            assert_eq!(seen, end(seen.id));
+            assert_eq!(seen, (end(seen.0.id), false));
         }
         writer.join().unwrap();
-        assert_eq!(ends.iter().collect::<Vec<_>>(), [end(2)], "there is room for one");
+        assert_eq!(ends.iter().collect::<Vec<_>>(), [(end(2), false)], "there is room for one");
     });
 }

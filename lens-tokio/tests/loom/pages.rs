@@ -3,8 +3,10 @@
 use loom::sync::Arc;
 use loom::thread;
 
-use crate::table::entry::{Entry, Origin};
+use crate::table::entry::{Entry, Origin, Tag};
 use crate::table::pages::{Pages, Places, Spawned};
+
+const TAG: fn() -> Tag = || Tag::of_slot(0);
 
 fn origin(site: u16) -> Origin {
     Origin::new(7, site, 0)
@@ -12,7 +14,7 @@ fn origin(site: u16) -> Origin {
 
 fn live(pages: &Pages) -> Vec<u64> {
     let mut ids = Vec::new();
-    pages.for_each(|row| ids.push(row.id));
+    pages.for_each(|entry| ids.extend(entry.read().map(|(row, _)| row.id)));
     ids.sort_unstable();
     ids
 }
@@ -63,8 +65,8 @@ fn a_page_that_two_threads_open_at_once_keeps_both_tasks() {
         pages.give_back(&places);
         one.join().unwrap();
         assert_eq!(live(&pages), [4, 5]);
-        assert_eq!(pages.remove(&places, 4).map(|(origin, _)| origin.site()), Some(1));
-        assert_eq!(pages.remove(&places, 5).map(|(origin, _)| origin.site()), Some(2));
+        assert_eq!(pages.remove(&places, 4).map(|last| last.origin.site()), Some(1));
+        assert_eq!(pages.remove(&places, 5).map(|last| last.origin.site()), Some(2));
         assert!(live(&pages).is_empty());
     });
 }
@@ -130,7 +132,8 @@ fn a_reader_never_mixes_two_tasks_of_one_entry() {
         pages.give_back(&places);
         let other = Arc::clone(&pages);
         let reader = thread::spawn(move || {
-            other.for_each(|row| {
+            other.for_each(|entry| {
+                let Some((row, _)) = entry.read() else { return };
                 assert_eq!(row.parent, row.id * 10);
                 assert_eq!(u64::from(row.origin.site()), row.id);
                 assert!(row.polls <= 1);
@@ -139,7 +142,7 @@ fn a_reader_never_mixes_two_tasks_of_one_entry() {
         assert!(end(&pages, 2));
         assert_eq!(pages.insert(&places, 6, 60, origin(6), 0), Spawned::Live);
         if let Some(entry) = pages.find(6) {
-            let _ = entry.hot.count_poll(9);
+            entry.hot.count_poll(9, TAG(), false);
         }
         reader.join().unwrap();
         assert_eq!(live(&pages), [4, 6]);
@@ -152,16 +155,16 @@ fn a_hook_after_a_poll_takes_nothing_from_the_next_poll() {
         let pages = Arc::new(Pages::new());
         let places = Places::new();
         assert_eq!(pages.insert(&places, 5, 0, origin(1), 0), Spawned::Live);
-        let _ = pages.find(5).expect("it is live").hot.count_poll(1);
+        pages.find(5).expect("it is live").hot.count_poll(1, TAG(), false);
         let other = Arc::clone(&pages);
         let after = thread::spawn(move || {
             let entry = other.find(5).expect("it is live");
-            entry.charge(1_000, 1, true, 3);
+            entry.charge(1_000, 1, 0, true, 3);
             entry.hot.lasted_until(2);
         });
-        let _ = pages.find(5).expect("it is live").hot.count_poll(2);
+        pages.find(5).expect("it is live").hot.count_poll(2, TAG(), false);
         after.join().unwrap();
-        let row = pages.find(5).and_then(Entry::read).expect("it is live");
+        let (row, _) = pages.find(5).and_then(Entry::read).expect("it is live");
         assert_eq!((row.polls, row.busy_ns, row.last_poll_ms), (2, 1_000, 2));
         assert!((row.longest_ns - 1_000.0).abs() < 1.0);
     });
@@ -178,7 +181,7 @@ fn a_search_finds_its_task_whatever_happens_to_its_page() {
         let other = Arc::clone(&pages);
         let poller = thread::spawn(move || {
             let entry = other.find(5).expect("it is live");
-            let _ = entry.hot.count_poll(1);
+            entry.hot.count_poll(1, TAG(), false);
             assert!(entry.hot.is(5));
             // What a hook past the end sees: the address stays good, the id does not.
             assert!(end(&other, 5));

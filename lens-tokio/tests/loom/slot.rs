@@ -14,7 +14,7 @@ fn poll(slot: &Slot, task: u16) {
 #[test]
 fn a_watchdog_never_mixes_two_polls() {
     loom::model(|| {
-        let slot = Arc::new(Slot::new());
+        let slot = Arc::new(Slot::new(0));
         let other = Arc::clone(&slot);
         let watchdog = thread::spawn(move || {
             for running in other.running() {
@@ -36,7 +36,7 @@ fn a_watchdog_never_mixes_two_polls() {
 #[test]
 fn a_watchdog_sees_the_inner_poll_above_the_outer() {
     loom::model(|| {
-        let slot = Arc::new(Slot::new());
+        let slot = Arc::new(Slot::new(0));
         let other = Arc::clone(&slot);
         let watchdog = thread::spawn(move || {
             let tasks: Vec<u64> = other.running().iter().map(|running| running.task).collect();

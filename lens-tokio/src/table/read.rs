@@ -1,0 +1,300 @@
+//! What readers make of the table: copies of tasks, and sums over all threads. Separate because none of it runs in
+//! a service's hooks: it may allocate and look again.
+
+use std::collections::HashSet;
+
+use super::Table;
+use super::ends::End;
+use super::entry::{Entry, Row};
+use super::slot::Slot;
+use super::stats::{Counts, Distributions};
+use crate::sync::{Ordering, fence, pause};
+
+/// How often a task is read again while threads add tallies to it.
+const TRIES: u32 = 32;
+
+/// A copy of a live task that moves, with what the tallies of these slots have of it if it is one that has some. Wrong by
+/// one tally if a thread stands still in the midst of emptying that for as long as this looks again.
+#[cold]
+fn read_moving(entry: Entry<'_>, slots: &[&Slot], tallied: &HashSet<u64>) -> Option<Row> {
+    let mut tried = 0;
+    loop {
+        let (mut row, mark) = entry.read()?;
+        if !tallied.contains(&row.id) {
+            return Some(row);
+        }
+        for slot in slots {
+            let read = || slot.tallies.read(row.id);
+            if let Some(tally) = slot.tallies.stable(read).unwrap_or_else(read) {
+                row.polls += tally.polls;
+                row.last_poll_ms = row.last_poll_ms.max(tally.last_poll_ms);
+            }
+        }
+        fence(Ordering::Acquire);
+        if entry.hot.is_still(row.id, mark) || tried == TRIES {
+            return Some(row);
+        }
+        pause(tried);
+        tried += 1;
+    }
+}
+
+impl Table {
+    /// Copies every live task.
+    pub(crate) fn for_each(&self, mut row: impl FnMut(Row)) {
+        // Of what gets a tally later, all polls were in the entry when this call began.
+        let slots: Vec<&Slot> = self.slots.iter().filter(|slot| slot.tallies.are_used()).collect();
+        let tallied: HashSet<u64> = slots.iter().flat_map(|slot| slot.tallies.ids()).collect();
+        self.pages.for_each(|entry| {
+            let Some((mut read, mark)) = entry.read() else { return };
+            if mark.moves() {
+                let Some(whole) = read_moving(entry, &slots, &tallied) else { return };
+                read = whole;
+            }
+            row(read);
+        });
+    }
+
+    /// The tasks that ended last, in no order, with how often all threads polled them.
+    pub(crate) fn ends(&self) -> Vec<End> {
+        let ends: Vec<_> = self.slots.iter().flat_map(|slot| slot.ends.iter()).collect();
+        ends.into_iter().filter_map(|(end, moved)| if moved { self.whole(end) } else { Some(end) }).collect()
+    }
+
+    /// The end of a task that moved, with the polls of threads that had a tally of it; `None` if some may be forgotten.
+    fn whole(&self, end: End) -> Option<End> {
+        let tallied = |slot: &Slot| Some(slot.tallies.read(end.id)?.polls);
+        let polls_in = |slot: &Slot| {
+            let polls = slot.tallies.stable(|| tallied(slot).or_else(|| slot.ends.part(end.id)).unwrap_or(0))?;
+            (slot.ends.part_lost_ms() < end.ended_ms).then_some(polls)
+        };
+        let polls = self.slots.iter().map(polls_in).sum::<Option<u64>>()?;
+        Some(End { polls: end.polls + polls, ..end })
+    }
+
+    /// What all threads together counted at a site. Each number is monotonic; they need not be of the same instant.
+    pub(crate) fn counts(&self, site: u16) -> Counts {
+        let mut counts = Counts::default();
+        for slot in self.slots.iter() {
+            counts.polls += slot.polls_at(site);
+            if let Some(stats) = slot.stats.met(site) {
+                counts.add(stats);
+            }
+        }
+        counts
+    }
+
+    /// What all threads together counted at all sites. What finished is read before what was spawned, so that their
+    /// difference counts no task less than there was when the reading began.
+    pub(crate) fn all_counts(&self) -> Counts {
+        let mut all = Counts::default();
+        for site in self.sites.numbers() {
+            all.finished += self.counts(site).finished;
+        }
+        for site in self.sites.numbers() {
+            all.spawned += self.counts(site).spawned;
+        }
+        for slot in self.slots.iter() {
+            let totals = slot.totals();
+            all.polls += totals.polls;
+            all.busy_ns += totals.busy_ns;
+        }
+        all
+    }
+
+    /// How long polls and lives were at a site.
+    pub(crate) fn distributions(&self, site: u16) -> Distributions {
+        let mut distributions = Distributions::default();
+        self.slots.iter().filter_map(|slot| slot.stats.met(site)).for_each(|stats| distributions.add(stats));
+        distributions
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::collections::HashMap;
+    use std::panic::Location;
+    use std::sync::atomic::{AtomicBool, AtomicU64};
+    use std::sync::{Mutex, PoisonError};
+
+    use super::super::Ticker;
+    use super::super::ends::KEPT;
+    use super::super::sites::Site;
+    use super::*;
+
+    /// A table that three threads poll tasks of, as tokio does: each task in one thread at a time.
+    struct Polled {
+        table: &'static Table,
+        _ticker: Ticker,
+        tasks: Vec<Task>,
+        polls: AtomicU64,
+        stops: AtomicBool,
+    }
+
+    struct Task {
+        id: u64,
+        /// Held by the thread that polls the task; whether it has ended.
+        ended: Mutex<bool>,
+        polls: AtomicU64,
+    }
+
+    impl Polled {
+        /// With more tasks than a thread has tallies of.
+        fn new(table: &'static Table) -> Self {
+            let task = |id| Task { id, ended: Mutex::new(false), polls: AtomicU64::new(0) };
+            let tasks = (1..=300).map(task).collect();
+            let polled =
+                Self { table, _ticker: table.ticker(), tasks, polls: AtomicU64::new(0), stops: AtomicBool::new(false) };
+            let slot = polled.table.slots.take(1);
+            let site = Site { place: Location::caller(), name: None };
+            for task in &polled.tasks {
+                polled.table.spawned(slot, task.id, 0, &site, 0);
+            }
+            polled.table.give_back(slot);
+            polled
+        }
+
+        /// The task at this place, from the beginning again after the last.
+        #[expect(clippy::cast_possible_truncation, reason = "the remainder is small")]
+        fn task(&self, at: u64) -> &Task {
+            &self.tasks[(at % self.tasks.len() as u64) as usize]
+        }
+
+        /// Polls tasks that no other thread polls just then, in an order of its own: for a while a few, then others that
+        /// have the same tallies.
+        fn poll(&self, thread: u32) {
+            let slot = self.table.slots.take(thread);
+            let mut random = u64::from(thread);
+            while !self.stops.load(Ordering::SeqCst) {
+                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                let task = self.task(self.sum() / 50_000 % 3 * 128 + (random >> 33) % 9);
+                let Ok(ended) = task.ended.try_lock() else { continue };
+                if !*ended {
+                    if !self.table.simple_poll_starts(slot, task.id) {
+                        self.table.any_poll_starts(slot, task.id);
+                    }
+                    task.polls.fetch_add(1, Ordering::SeqCst);
+                    self.polls.fetch_add(1, Ordering::SeqCst);
+                    if !self.table.simple_poll_ends(slot) {
+                        self.table.any_poll_ends(slot);
+                    }
+                }
+            }
+            self.table.give_back(slot);
+        }
+
+        /// Ends every third task, each while no thread polls it.
+        fn end_some(&self) {
+            let slot = self.table.slots.take(9);
+            for task in self.tasks.iter().step_by(3) {
+                let mut ended = task.ended.lock().unwrap_or_else(PoisonError::into_inner);
+                self.table.ended(slot, task.id);
+                *ended = true;
+            }
+            self.table.give_back(slot);
+        }
+
+        fn truth(&self) -> HashMap<u64, u64> {
+            self.tasks.iter().map(|task| (task.id, task.polls.load(Ordering::SeqCst))).collect()
+        }
+
+        fn told(&self) -> HashMap<u64, u64> {
+            let mut told = HashMap::new();
+            self.table.for_each(|row| told.extend([(row.id, row.polls)]));
+            told
+        }
+
+        fn sum(&self) -> u64 {
+            self.polls.load(Ordering::SeqCst)
+        }
+    }
+
+    #[test]
+    fn polls_of_tasks_that_move_are_exact() {
+        static TABLE: Table = Table::new();
+        let polled = Polled::new(&TABLE);
+        std::thread::scope(|scope| {
+            for thread in 1..=3 {
+                let polled = &polled;
+                scope.spawn(move || polled.poll(thread));
+            }
+            let assert_exact = || {
+                let before = polled.truth();
+                let told = polled.told();
+                let after = polled.truth();
+                for (id, polls) in &told {
+                    // A poll is counted before it begins.
+                    assert!(
+                        (before[id]..=after[id] + 1).contains(polls),
+                        "{id}: {polls}, {} to {}",
+                        before[id],
+                        after[id]
+                    );
+                }
+                told.len()
+            };
+            // Three threads have nine tallies each for three times nine tasks.
+            let begun = || polled.table.slots.iter().map(|slot| slot.tallies.begun()).sum::<u64>();
+            while polled.sum() < 200_000 || begun() < 200 {
+                assert_eq!(assert_exact(), 300);
+            }
+            polled.end_some();
+            let (ended_at, begun_at) = (polled.sum(), begun());
+            while polled.sum() < ended_at + 200_000 || begun() < begun_at + 100 {
+                assert_eq!(assert_exact(), 200);
+                let truth = polled.truth();
+                assert!(polled.table.ends().iter().all(|end| end.polls == truth[&end.id]));
+            }
+            polled.stops.store(true, Ordering::SeqCst);
+        });
+        let truth = polled.truth();
+        let live = polled.told();
+        assert_eq!(live.len(), 200);
+        assert!(live.iter().all(|(id, polls)| truth[id] == *polls), "{live:?} {truth:?}");
+        assert_eq!(polled.table.all_counts().polls, polled.sum());
+    }
+
+    #[test]
+    fn ended_tasks_that_moved_are_told_while_no_part_of_them_is_lost() {
+        static TABLE: Table = Table::new();
+        let polled = Polled::new(&TABLE);
+        let [first, second] = [1, 2].map(|thread| polled.table.slots.take(thread));
+        let poll = |slot: &Slot, id: u64| {
+            polled.table.any_poll_starts(slot, id);
+            polled.task(id - 1).polls.fetch_add(1, Ordering::SeqCst);
+            polled.table.any_poll_ends(slot);
+        };
+        // Polls a task in both threads in turns until they have tallied some; one that was interrupted would delay that.
+        let tally = |id: u64| {
+            while [first, second].iter().any(|slot| slot.tallies.polls_of(id) < 10) {
+                polled.table.sites.numbers().for_each(|site| polled.table.sites.set_has_long_polls(site, false));
+                [first, second].iter().for_each(|slot| poll(slot, id));
+            }
+        };
+        // Each has its polls in the entry and in a tally of either thread.
+        let ids = [1, 2, 3];
+        for id in ids {
+            tally(id);
+            polled.table.ended(first, id);
+        }
+        let told = || {
+            let mut told: Vec<_> = polled.table.ends().iter().map(|end| (end.id, end.polls)).collect();
+            told.sort_unstable();
+            told
+        };
+        let all = ids.map(|id| (id, polled.truth()[&id]));
+        assert_eq!(told(), all);
+        // The second thread needs its tallies for other tasks, and leaves parts.
+        for id in ids.map(|id| id + 128) {
+            tally(id);
+            assert_eq!(told(), all);
+        }
+        assert!(ids.iter().all(|&id| second.ends.part(id).is_some_and(|polls| polls >= 10)));
+        // As many tasks end in it as it remembers: the first part is lost, and nobody can say of which task.
+        (10..7 + KEPT as u64).for_each(|id| polled.table.ended(second, id));
+        assert_eq!(told()[..3], all);
+        polled.table.ended(second, 290);
+        polled.table.ended(second, 291);
+        assert_eq!(told().iter().filter(|(id, _)| *id < 10).count(), 0);
+    }
+}
