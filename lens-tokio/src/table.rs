@@ -14,14 +14,17 @@
 //!
 //! # Who writes what
 //!
-//! Only the hooks of a task's polls write its entry, but for tallies, of which more below. tokio polls a task in one thread at a time, orders one poll after the
-//! other, and ends a task in the thread that polls it or while nobody does. So what the hook before a poll writes has one
-//! writer at a time. tokio calls the hook after a poll when another thread may poll the task already: it writes other
-//! words than the one before a poll. Two of it at once, because a thread was interrupted within it for as long as a whole
-//! further poll took, may lose one of the two lengths, and one that is interrupted for as long as the task's end and its
-//! entry's next occupant take charges that one. Only a slot's thread writes the slot and its counters. So all counters are
-//! plain loads and stores of relaxed atomics. Readers sum them up: each is monotonic, and two of them need not be of the
-//! same instant.
+//! Only the hooks of a task's polls write its entry, but for tallies, of which more below. tokio polls a task in one thread
+//! at a time, orders one poll after the other, and ends a task in the thread that polls it or while nobody does. So what
+//! the hook before a poll writes has one writer at a time. There are two exceptions. tokio calls the hook after a poll when
+//! another thread may poll the task already: it writes other words than the one before a poll. Two of it at once, because
+//! a thread was interrupted within it for as long as a whole further poll took, may lose one of the two lengths, and one
+//! that is interrupted for as long as the task's end and its entry's next occupant take charges that one. And a runtime
+//! that shuts down may end a task while a thread is about to poll it: a hook before that poll, interrupted for as long,
+//! writes to the next occupant's entry.
+//!
+//! Only a slot's thread writes the slot and its counters. So all counters are plain loads and stores of relaxed atomics.
+//! Readers sum them up: each is monotonic, and two of them need not be of the same instant.
 //!
 //! # Why no poll of a task that moves is lost or told twice
 //!
@@ -30,10 +33,12 @@
 //! it up, it first makes its version odd, then adds the polls to the entry, then takes the tally away and makes the version
 //! even. A page that it joined meanwhile cannot be recycled, so the entry is the task's or nobody's. The end of a task puts
 //! a word there that no polls make (exchange); so an addition was either before it and is in what the exchange gives, or
-//! fails (compare and exchange), and its polls are left as a part beside the records of ends, in the same odd version.
+//! fails (compare and exchange), and its polls are left as a part beside the tallies, in the same odd version. A part that
+//! is written over is remembered by when it was left, and ends from before that are not told of. Therefore the end's time
+//! is read before the exchange: whoever leaves a part reads the clock later.
 //!
 //! A reader of a live task reads its entry with the mark, which counts additions; then all tallies, each within one even
-//! version; then the mark and the id again. If these changed it begins anew. To see polls in both places, it must have read
+//! version; then the mark and the id again. If these changed it begins anew, some times. To see polls in both places, it must have read
 //! the entry after the addition, and so a version that was odd by then; to see them in none, it must have read a version
 //! from after the addition, and so a mark that has changed. The count has seven bits: 128 additions to one task in that time
 //! would go unseen. A reader of ended tasks reads a thread's tally and part within one even version: the polls are in one
@@ -90,7 +95,7 @@ use entry::{Entry, Hot, Last, Origin};
 use pages::{Pages, Spawned};
 use sites::{Site, Sites};
 use slot::{Poll, Slot, Slots};
-use tallies::{Tallied, Tally};
+use tallies::{Tallied, Tallies, Tally};
 
 /// A poll at least this long makes the next [`MEASURED_POLLS`] polls of its task measured, each of them, and those of the
 /// tasks that are spawned at its site. Below it, reading the clock twice would be felt: one poll of 64 to 191 is measured
@@ -124,7 +129,10 @@ impl Table {
         match self.pages.insert(&slot.places, id, parent, origin, measured) {
             Spawned::Untracked => return,
             Spawned::Live => {}
-            Spawned::Ended => self.count_end(slot, id, Last { origin, polls: 0, moves: false }),
+            Spawned::Ended => {
+                let last = Last { origin, polls: 0, moves: false };
+                Self::count_end(slot, id, last, self.clock.now_ms());
+            }
         }
         add(&slot.stats.of(site).spawned, 1);
     }
@@ -132,21 +140,23 @@ impl Table {
     /// A task ended, or something else that has an id.
     #[inline]
     pub(crate) fn ended(&self, slot: &Slot, id: u64) {
+        // Before anybody can find that it has ended, and leave a part of its polls.
+        let now = self.clock.now_ms();
         match self.pages.remove(&slot.places, id) {
             Some(mut last) => {
                 slot.last_ended.store(id, Ordering::Relaxed);
                 if last.moves {
-                    slot.tallies.end(id, |tallied| last.polls += tallied.polls);
+                    slot.tallies.end(id, |tallied, _| last.polls += tallied.polls);
                 }
-                self.count_end(slot, id, last);
+                Self::count_end(slot, id, last, now);
             }
             None => add(&slot.unknown_ends, 1),
         }
     }
 
     #[inline]
-    fn count_end(&self, slot: &Slot, id: u64, last: Last) {
-        let (origin, ended_ms) = (last.origin, self.clock.now_ms());
+    fn count_end(slot: &Slot, id: u64, last: Last, ended_ms: u64) {
+        let origin = last.origin;
         slot.stats.of(origin.site()).finish(ended_ms.saturating_sub(origin.spawned_ms()));
         slot.ends.push(End { id, origin, ended_ms, polls: last.polls }, last.moves);
     }
@@ -170,7 +180,8 @@ impl Table {
         true
     }
 
-    /// The same, of a task that this thread has a tally of.
+    /// The same, of a task that this thread has a tally of. Whether the poll is to be measured in any case, its entry says:
+    /// that need only be asked while polls at its site are long.
     #[inline(always)]
     fn tallied_poll_starts(&self, slot: &Slot, id: u64, tally: &Tally, now: u64) -> bool {
         let origin = tally.origin();
@@ -190,8 +201,7 @@ impl Table {
         let poll = match found {
             Some(task) => {
                 let origin = task.origin();
-                let is_measured = self.count_poll(slot, id, task, now);
-                Poll::measured(now, origin, if is_measured { 1 } else { sampled })
+                Poll::measured(now, origin, self.count_poll(slot, id, task, now).unwrap_or(sampled))
             }
             None => Poll::untracked(now),
         };
@@ -203,31 +213,35 @@ impl Table {
         });
     }
 
-    /// Counts a poll, in this thread's tally of the task or in the task's entry; gives whether it is to be measured in any
-    /// case. That the entry alone says, so there is no tally while it may be.
-    fn count_poll(&self, slot: &Slot, id: u64, task: &Hot, now: u64) -> bool {
+    /// Counts a poll, in this thread's tally of the task or in the task's entry; gives for how many polls it stands if that
+    /// does not depend on whether it is sampled.
+    fn count_poll(&self, slot: &Slot, id: u64, task: &Hot, now: u64) -> Option<u8> {
         let is_measured = task.is_measured();
-        let may_be_tallied = !is_measured && !self.sites.has_long_polls(task.origin().site());
         match slot.tallies.of(id) {
-            Some(tally) if may_be_tallied => {
+            Some(tally) if !is_measured => {
                 tally.count(now);
-                return false;
+                return None;
             }
-            Some(_) => slot.tallies.end(id, |tallied| self.keep(slot, tallied)),
+            Some(_) => {
+                // Until now its polls were only sampled here, and this one may stand for them.
+                slot.tallies.end(id, |tallied, tallies| self.keep(tallied, tallies));
+                task.count_poll(now, slot.tag, false);
+                return None;
+            }
             None => {}
         }
-        let begins = may_be_tallied && task.may_move(slot.tag) && slot.tallies.has_room(id);
+        let begins = !is_measured && task.may_move(slot.tag) && slot.tallies.has_room(id);
         task.count_poll(now, slot.tag, begins);
         if begins {
-            slot.tallies.begin(id, task.origin(), |tallied| self.keep(slot, tallied));
+            slot.tallies.begin(id, task.origin(), |tallied, tallies| self.keep(tallied, tallies));
         }
-        is_measured
+        is_measured.then_some(1)
     }
 
-    /// Keeps the polls of a task that this thread's tally had, which it needs for another task.
-    fn keep(&self, slot: &Slot, tallied: Tallied) {
+    /// Keeps the polls of a task that a tally had, which ends.
+    fn keep(&self, tallied: Tallied, tallies: &Tallies) {
         if !self.pages.add_tally(tallied.id, tallied.polls, tallied.last_poll_ms) {
-            slot.ends.push_part(tallied.id, tallied.polls, self.clock.now_ms());
+            tallies.leave_part(tallied, self.clock.now_ms());
         }
     }
 
@@ -278,7 +292,7 @@ impl Table {
             return;
         }
         let Some(entry) = self.pages.find(task) else { return };
-        entry.charge(ns, weight, slot.tallies.polls_of(task), is_long, MEASURED_POLLS);
+        entry.charge(ns, weight, is_long, MEASURED_POLLS);
         if ns >= 1_000_000 || self.clock.is_past(poll.started_ms()) {
             entry.hot.lasted_until(self.clock.now_ms());
         }

@@ -193,12 +193,6 @@ impl Hot {
         self.id.compare_exchange(id, 0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
-    /// How often the task was polled, a poll that goes on included, and without what threads have in tallies.
-    #[inline]
-    pub(crate) fn polls(&self) -> u64 {
-        self.polls.load(Ordering::Relaxed) & POLLS
-    }
-
     #[inline]
     pub(crate) fn origin(&self) -> Origin {
         Origin(self.origin.load(Ordering::Relaxed))
@@ -248,8 +242,9 @@ impl Hot {
 
     /// Adds a thread's tally of the task, which moves, unless it has ended. Only while its page cannot be recycled.
     pub(crate) fn add_tally(&self, polls: u64, last_poll_ms: u64) -> bool {
-        let is_added = self.change(|now| now.wrapping_add(polls).wrapping_add(ADDED));
-        if is_added && self.polls.load(Ordering::Relaxed) & HIGH == high(last_poll_ms) {
+        let last = high(last_poll_ms);
+        let is_added = self.change(|now| (now & !HIGH | last.max(now & HIGH)).wrapping_add(polls).wrapping_add(ADDED));
+        if is_added && self.polls.load(Ordering::Relaxed) & HIGH == last {
             self.last_poll.fetch_max(low(last_poll_ms), Ordering::Relaxed);
         }
         is_added
@@ -264,7 +259,8 @@ impl Hot {
     /// Whether the task is live, and as its mark said.
     pub(crate) fn is_still(&self, id: u64, mark: Mark) -> bool {
         // In this order: a task's end changes its polls, then its id.
-        mark == Mark(self.polls.load(Ordering::Acquire) >> MARK_SHIFT) && self.is(id)
+        let polls = self.polls.load(Ordering::Acquire);
+        polls != ENDED && Mark(polls >> MARK_SHIFT) == mark && self.is(id)
     }
 
     /// What is known of the task, to which nothing is added from now on. Only for the thread that ends it.
@@ -314,11 +310,13 @@ impl Entry<'_> {
         store_before_loads(&self.hot.id, id);
     }
 
-    /// Charges a poll of `ns` that stands for `weight` polls; but a task has had no more than it has had: those counted here
-    /// and those that this thread has `tallied`. If it is long, this many of the next ones are measured.
+    /// Charges a poll of `ns` that stands for `weight` polls; but a task has had no more than it has had, as far as the entry
+    /// knows that. If it is long, this many of the next ones are measured.
     #[inline]
-    pub(crate) fn charge(self, ns: u64, weight: u64, tallied: u64, is_long: bool, polls: u8) {
-        add(self.busy_ns, ns * weight.min(self.hot.polls() + tallied));
+    pub(crate) fn charge(self, ns: u64, weight: u64, is_long: bool, polls: u8) {
+        let had = self.hot.polls.load(Ordering::Relaxed);
+        let weight = if had & MOVES == 0 { weight.min(had & POLLS) } else { weight };
+        add(self.busy_ns, ns * weight);
         self.hot.took(ns, is_long, polls);
     }
 

@@ -14,7 +14,8 @@ use crate::sync::{Ordering, fence, pause};
 const TRIES: u32 = 32;
 
 /// A copy of a live task that moves, with what the tallies of these slots have of it if it is one that has some. Wrong by
-/// one tally if a thread stands still in the midst of emptying that for as long as this looks again.
+/// one tally if a thread stands still in the midst of emptying that for as long as this waits, or if tallies are added
+/// whenever it looks again.
 #[cold]
 fn read_moving(entry: Entry<'_>, slots: &[&Slot], tallied: &HashSet<u64>) -> Option<Row> {
     let mut tried = 0;
@@ -61,15 +62,11 @@ impl Table {
         ends.into_iter().filter_map(|(end, moved)| if moved { self.whole(end) } else { Some(end) }).collect()
     }
 
-    /// The end of a task that moved, with the polls of threads that had a tally of it; `None` if some may be forgotten.
+    /// The end of a task that moved, with the polls that other threads have of it; `None` if some may be forgotten.
     fn whole(&self, end: End) -> Option<End> {
-        let tallied = |slot: &Slot| Some(slot.tallies.read(end.id)?.polls);
-        let polls_in = |slot: &Slot| {
-            let polls = slot.tallies.stable(|| tallied(slot).or_else(|| slot.ends.part(end.id)).unwrap_or(0))?;
-            (slot.ends.part_lost_ms() < end.ended_ms).then_some(polls)
-        };
-        let polls = self.slots.iter().map(polls_in).sum::<Option<u64>>()?;
-        Some(End { polls: end.polls + polls, ..end })
+        let others =
+            self.slots.iter().map(|slot| slot.tallies.read_ended(end.id, end.ended_ms)).sum::<Option<u64>>()?;
+        Some(End { polls: end.polls + others, ..end })
     }
 
     /// What all threads together counted at a site. Each number is monotonic; they need not be of the same instant.
@@ -118,8 +115,8 @@ mod tests {
     use std::sync::{Mutex, PoisonError};
 
     use super::super::Ticker;
-    use super::super::ends::KEPT;
     use super::super::sites::Site;
+    use super::super::tallies::{PARTS, Tallied};
     use super::*;
 
     /// A table that three threads poll tasks of, as tokio does: each task in one thread at a time.
@@ -289,12 +286,45 @@ mod tests {
             tally(id);
             assert_eq!(told(), all);
         }
-        assert!(ids.iter().all(|&id| second.ends.part(id).is_some_and(|polls| polls >= 10)));
-        // As many tasks end in it as it remembers: the first part is lost, and nobody can say of which task.
-        (10..7 + KEPT as u64).for_each(|id| polled.table.ended(second, id));
-        assert_eq!(told()[..3], all);
-        polled.table.ended(second, 290);
-        polled.table.ended(second, 291);
-        assert_eq!(told().iter().filter(|(id, _)| *id < 10).count(), 0);
+        assert!(ids.iter().all(|&id| second.tallies.of(id).is_none() && second.tallies.read_ended(id, 1) >= Some(10)));
+        // The oldest part is written over: the task that it is of, and all that ended until then, may have lost polls.
+        let now = polled.table.clock.now_ms();
+        let leave = |id: u64| second.tallies.leave_part(Tallied { id, polls: 1, last_poll_ms: 0 }, now);
+        (1_000..1_000 + PARTS as u64 - 3).for_each(leave);
+        assert_eq!(told(), all);
+        leave(2_000);
+        assert_eq!(told(), all[1..]);
+        let unknown = |ended_ms| second.tallies.read_ended(3_000, ended_ms);
+        assert_eq!([unknown(now), unknown(now + 1)], [None, Some(0)]);
+    }
+
+    #[test]
+    fn busy_time_of_tasks_that_move_adds_up_to_that_of_their_site() {
+        static TABLE: Table = Table::new();
+        let polled = Polled::new(&TABLE);
+        let slots: Vec<&Slot> = (1..=8).map(|thread| TABLE.slots.take(thread)).collect();
+        let poll_all = |times: usize| {
+            for slot in slots.iter().cycle().take(times * slots.len()) {
+                for id in 1..=100 {
+                    TABLE.any_poll_starts(slot, id);
+                    TABLE.any_poll_ends(slot);
+                }
+            }
+        };
+        let busy_ns = || {
+            let (mut tasks, mut moves) = (0, 0);
+            TABLE.for_each(|row| tasks += row.busy_ns);
+            TABLE.pages.for_each(|entry| moves += u32::from(entry.read().is_some_and(|(_, mark)| mark.moves())));
+            (tasks, moves, TABLE.all_counts().busy_ns)
+        };
+        // A task that is only noted in its entry is charged for no more polls than it had: that is over when it moves.
+        poll_all(10);
+        let (tasks, moves, site) = busy_ns();
+        assert_eq!(moves, 100);
+        poll_all(40);
+        let (tasks_then, _, site_then) = busy_ns();
+        assert!(tasks_then > tasks);
+        assert_eq!(tasks_then - tasks, site_then - site);
+        drop(polled);
     }
 }

@@ -8,7 +8,7 @@
 //!
 //! A thread has [`TALLIES`] tallies, a task's by its id's lowest bits. It gives one to another task when that is wanted
 //! [`MISSES`] times during which the first was not polled here: its polls are added to its entry then, or left as a part of
-//! its [end](super::ends) if it has ended. While there are more tasks that move than tallies, most are so counted in their
+//! its [end](super::ends) if it has ended. The newest [`PARTS`] parts are kept. While there are more tasks that move than tallies, most are so counted in their
 //! entries, and tallies do not change hands all the time.
 //!
 //! Only the slot's thread writes. Its version is odd while polls go from a tally to where they are kept next, so that
@@ -28,6 +28,9 @@ pub(crate) const MISSES: u64 = if cfg!(loom) { 1 } else { 256 };
 /// there, it goes on within the 15 ms that these take.
 const TRIES: u32 = 80;
 
+/// How many parts of ended tasks a thread keeps.
+pub(crate) const PARTS: usize = if cfg!(loom) { 1 } else { 64 };
+
 /// One thread's tallies.
 #[derive(Debug)]
 pub(crate) struct Tallies {
@@ -35,6 +38,20 @@ pub(crate) struct Tallies {
     /// How often each was wanted for another task (16 bits) since it had the polls it had then (48 bits).
     wanted: [AtomicU64; TALLIES],
     version: AtomicU64,
+    parts: [Part; PARTS],
+    /// How many parts were left.
+    left: AtomicU64,
+    /// When the newest part was left that is written over, in milliseconds of the table's clock.
+    lost_ms: AtomicU64,
+}
+
+/// The polls that a tally had of a task that has ended.
+#[derive(Debug)]
+struct Part {
+    id: AtomicU64,
+    polls: AtomicU64,
+    /// Milliseconds of the table's clock.
+    left_ms: AtomicU64,
 }
 
 const MISS: u64 = 1 << 48;
@@ -101,6 +118,12 @@ impl Tallies {
                 tallies: array_of![Tally::new(); TALLIES],
                 wanted: array_of![AtomicU64::new(0); TALLIES],
                 version: AtomicU64::new(0),
+                parts: array_of![
+                    Part { id: AtomicU64::new(0), polls: AtomicU64::new(0), left_ms: AtomicU64::new(0) };
+                    PARTS
+                ],
+                left: AtomicU64::new(0),
+                lost_ms: AtomicU64::new(0),
             }
         }
     }
@@ -144,33 +167,48 @@ impl Tallies {
 
     /// Makes a tally for a task, for which there is room. If another one had it, `keep` does with its polls what it has to.
     #[cold]
-    pub(crate) fn begin(&self, id: u64, origin: Origin, keep: impl FnOnce(Tallied)) {
+    pub(crate) fn begin(&self, id: u64, origin: Origin, keep: impl FnOnce(Tallied, &Self)) {
         self.wanted[place(id)].store(0, Ordering::Relaxed);
         self.change(self.at(id), id, origin, keep);
     }
 
     /// Ends the tally of a task, if there is one.
     #[cold]
-    pub(crate) fn end(&self, id: u64, keep: impl FnOnce(Tallied)) {
+    pub(crate) fn end(&self, id: u64, keep: impl FnOnce(Tallied, &Self)) {
         if let Some(tally) = self.of(id) {
             self.change(tally, 0, Origin::from_bits(0), keep);
         }
     }
 
-    fn change(&self, tally: &Tally, id: u64, origin: Origin, keep: impl FnOnce(Tallied)) {
+    fn change(&self, tally: &Tally, id: u64, origin: Origin, keep: impl FnOnce(Tallied, &Self)) {
         let version = self.version.load(Ordering::Relaxed);
         self.version.store(version + 1, Ordering::Relaxed);
         // Whoever sees anything of what follows sees that version.
         fence(Ordering::Release);
         let last = tally.read();
         if last.polls > 0 {
-            keep(last);
+            keep(last, self);
         }
         tally.origin.store(origin.bits(), Ordering::Relaxed);
         tally.polls.store(0, Ordering::Relaxed);
         tally.last_poll_ms.store(0, Ordering::Relaxed);
         tally.id.store(id, Ordering::Release);
         self.version.store(version + 2, Ordering::Release);
+    }
+
+    /// Leaves the polls of a tally that ends as a part of a task that has ended: inside of the `keep` of that.
+    pub(crate) fn leave_part(&self, tallied: Tallied, now_ms: u64) {
+        let left = self.left.load(Ordering::Relaxed);
+        self.left.store(left + 1, Ordering::Relaxed);
+        #[expect(clippy::cast_possible_truncation, reason = "the remainder is small")]
+        let part = &self.parts[(left % PARTS as u64) as usize];
+        if part.id.load(Ordering::Relaxed) != 0 {
+            let lost_ms = part.left_ms.load(Ordering::Relaxed).max(self.lost_ms.load(Ordering::Relaxed));
+            self.lost_ms.store(lost_ms, Ordering::Relaxed);
+        }
+        part.id.store(tallied.id, Ordering::Relaxed);
+        part.polls.store(tallied.polls, Ordering::Relaxed);
+        part.left_ms.store(now_ms, Ordering::Relaxed);
     }
 
     /// Whether there was ever one. Like all that follow for any thread.
@@ -207,6 +245,17 @@ impl Tallies {
     /// What a tally says of a task: inside of [`stable`](Self::stable).
     pub(crate) fn read(&self, id: u64) -> Option<Tallied> {
         Some(self.at(id).read()).filter(|tallied| tallied.id == id)
+    }
+
+    /// The polls that the thread has of a task that ended at this time, in a tally or a part; `None` if it may have forgotten
+    /// some.
+    pub(crate) fn read_ended(&self, id: u64, ended_ms: u64) -> Option<u64> {
+        self.stable(|| {
+            let part = || self.parts.iter().find(|part| part.id.load(Ordering::Relaxed) == id);
+            let tallied = self.read(id).map(|tallied| tallied.polls);
+            let known = tallied.or_else(|| Some(part()?.polls.load(Ordering::Relaxed)));
+            known.or_else(|| (self.lost_ms.load(Ordering::Relaxed) < ended_ms).then_some(0))
+        })?
     }
 }
 

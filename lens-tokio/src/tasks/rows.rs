@@ -54,7 +54,8 @@ pub struct TaskRow<'a> {
     pub net_bytes: OrUnavailable<i64>,
 }
 
-/// A task that has ended. Each thread that polls tasks remembers the last 64 that ended in it.
+/// A task that has ended. Each thread that polls tasks remembers the last 64 that ended in it. One that several threads
+/// polled is left out once a thread has forgotten how often it did.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct EndRow {
     /// The task's id, as `tokio::task::Id` shows it. What panicked has the same one in `panics.recent()`.

@@ -159,7 +159,7 @@ fn a_hook_after_a_poll_takes_nothing_from_the_next_poll() {
         let other = Arc::clone(&pages);
         let after = thread::spawn(move || {
             let entry = other.find(5).expect("it is live");
-            entry.charge(1_000, 1, 0, true, 3);
+            entry.charge(1_000, 1, true, 3);
             entry.hot.lasted_until(2);
         });
         pages.find(5).expect("it is live").hot.count_poll(2, TAG(), false);
