@@ -8,8 +8,8 @@
 //!
 //! A thread has [`TALLIES`] tallies, a task's by its id's lowest bits. It gives one to another task when that is wanted
 //! [`MISSES`] times during which the first was not polled here: its polls are added to its entry then, or left as a part of
-//! its [end](super::ends) if it has ended. The newest [`PARTS`] parts are kept. While there are more tasks that move than tallies, most are so counted in their
-//! entries, and tallies do not change hands all the time.
+//! its [end](super::ends) if it has ended. The newest [`PARTS`] parts are kept. While there are more tasks that move than
+//! tallies, most are so counted in their entries, and tallies do not change hands all the time.
 //!
 //! Only the slot's thread writes. Its version is odd while polls go from a tally to where they are kept next, so that
 //! a reader can tell that it has seen them in both places, or in none.
