@@ -141,12 +141,6 @@ impl Tallies {
         (tally.id.load(Ordering::Relaxed) == id).then_some(tally)
     }
 
-    /// The polls that a tally has of a task.
-    #[inline]
-    pub(crate) fn polls_of(&self, id: u64) -> u64 {
-        self.of(id).map_or(0, |tally| tally.polls.load(Ordering::Relaxed))
-    }
-
     /// Whether there is room for a tally of a task that has none. Like all that follow only for the slot's thread, unless it
     /// says otherwise.
     pub(crate) fn has_room(&self, id: u64) -> bool {
