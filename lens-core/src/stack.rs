@@ -26,7 +26,8 @@ pub struct Frame {
     /// The function's path, without hash: `"shop::cart::reserve"`. Of code without a symbol its file and offset:
     /// `"libc.so.6+0x9f2e"`.
     pub function: String,
-    /// The line that runs or that called, `"src/cart.rs:41"`; absent without line tables.
+    /// The line that runs or that called, `"src/cart.rs:41"`; absent without line tables. Of an instruction that the compiler
+    /// puts down to no line, that of the nearest one in the same function.
     pub place: Option<String>,
     /// Whose code it is.
     pub origin: Origin,

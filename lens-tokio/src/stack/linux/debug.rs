@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use addr2line::Context;
-use gimli::{EndianSlice, LittleEndian};
+use gimli::{EndianSlice, LittleEndian, UnitOffset};
 use memmap2::Mmap;
 use object::{Object, ObjectSection, SymbolMap, SymbolMapName};
 
@@ -34,6 +34,22 @@ pub(crate) struct Files<'a> {
 struct Tables<'a> {
     lines: Context<Bytes<'a>>,
     symbols: SymbolMap<SymbolMapName<'a>>,
+}
+
+/// A function at an address.
+struct Function<'a> {
+    name: Option<String>,
+    /// Its entry in the debug information. Wherever it is inlined, it has another.
+    entry: Option<UnitOffset>,
+    /// The file and line that runs or that called.
+    place: Option<(&'a str, u32)>,
+}
+
+impl Function<'_> {
+    /// Whether it is the same one, and inlined at the same place.
+    fn is(&self, other: &Self) -> bool {
+        self.entry.is_some() && (self.entry, &self.name) == (other.entry, &other.name)
+    }
 }
 
 impl<'a> Files<'a> {
@@ -68,25 +84,63 @@ impl Tables<'_> {
     fn frames(&self, address: u64) -> Vec<Frame> {
         let symbol = self.symbols.containing(address).map(SymbolMapName::name);
         let directory = self.directory(address);
-        let mut frames = Vec::new();
-        if let Ok(mut found) = self.lines.find_frames(address).skip_all_loads() {
-            while let Ok(Some(frame)) = found.next() {
-                let function =
-                    frame.function.as_ref().and_then(|function| Some(function.raw_name().ok()?.into_owned()));
-                let place = frame.location.as_ref().and_then(|location| Some((location.file?, location.line?)));
-                frames.push((function, place));
-            }
-        }
+        let mut functions = self.functions(address);
+        self.find_missing_lines(address, &mut functions);
         // The outermost is the function that has the symbol; the others are inlined into it.
-        match (frames.last_mut(), symbol) {
-            (Some((function, _)), Some(symbol)) => *function = Some(symbol.to_owned()),
-            (None, Some(symbol)) => frames.push((Some(symbol.to_owned()), None)),
+        match (functions.last_mut(), symbol) {
+            (Some(function), Some(symbol)) => function.name = Some(symbol.to_owned()),
+            (None, Some(symbol)) => {
+                functions.push(Function { name: Some(symbol.to_owned()), entry: None, place: None });
+            }
             (_, None) => {}
         }
-        frames
+        functions
             .into_iter()
-            .filter_map(|(function, place)| Some(symbols::frame(&function?, place, directory.as_deref())))
+            .filter_map(|function| Some(symbols::frame(&function.name?, function.place, directory.as_deref())))
             .collect()
+    }
+
+    /// The functions at `address`, innermost first.
+    fn functions(&self, address: u64) -> Vec<Function<'_>> {
+        let mut functions = Vec::new();
+        if let Ok(mut found) = self.lines.find_frames(address).skip_all_loads() {
+            while let Ok(Some(frame)) = found.next() {
+                functions.push(Function {
+                    name: frame.function.and_then(|function| Some(function.raw_name().ok()?.into_owned())),
+                    entry: frame.dw_die_offset,
+                    place: frame.location.and_then(|location| Some((location.file?, location.line?))),
+                });
+            }
+        }
+        functions
+    }
+
+    /// Gives functions without a line that of the nearest instruction before, or else after, that is in the same function:
+    /// compilers put some instructions down to none, such as those that move a value between memory and a register.
+    fn find_missing_lines<'t>(&'t self, address: u64, functions: &mut [Function<'t>]) {
+        /// How far is near.
+        const BYTES: u64 = 4096;
+        const ROWS: usize = 64;
+        if functions.iter().all(|function| function.place.is_some()) {
+            return;
+        }
+        let starts = |from: u64, to: u64| {
+            let rows = self.lines.find_location_range(from, to).into_iter().flatten();
+            rows.map(|(start, _, _)| start).collect::<Vec<u64>>()
+        };
+        let before = starts(address.saturating_sub(BYTES), address.saturating_add(1));
+        let after = starts(address, address.saturating_add(BYTES));
+        for near in before.into_iter().rev().take(ROWS).chain(after.into_iter().take(ROWS)) {
+            let near = self.functions(near);
+            let same =
+                functions.iter_mut().rev().zip(near.iter().rev()).take_while(|(function, near)| function.is(near));
+            for (function, near) in same {
+                function.place = function.place.or(near.place);
+            }
+            if functions.iter().all(|function| function.place.is_some()) {
+                return;
+            }
+        }
     }
 
     /// Where the compiler ran, which the paths of the service's own files begin with.
@@ -125,4 +179,46 @@ fn open<'a>(arena: &'a Arena, file: &LoadedFile) -> Option<Tables<'a>> {
     };
     let lines = Context::from_dwarf(gimli::Dwarf::load(section).ok()?).ok()?;
     Some(Tables { lines, symbols: object.symbol_map() })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::RangeInclusive;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+    use crate::stack::linux::Loaded;
+
+    /// The lines between which it is.
+    #[inline(never)]
+    fn spins(ended: &AtomicBool) -> RangeInclusive<u32> {
+        let first = line!();
+        while !ended.load(Ordering::Acquire) {
+            std::hint::spin_loop();
+        }
+        first - 2..=line!() + 1
+    }
+
+    #[test]
+    fn each_instruction_is_of_a_line_of_its_function() {
+        let located = Loaded::default().locate(&[spins as fn(&AtomicBool) -> RangeInclusive<u32> as usize as u64]);
+        let start = &located.unwrap()[0];
+        let arena = Arena::default();
+        let tables = open(&arena, start.file.as_ref().unwrap()).unwrap();
+        let own = concat!(module_path!(), "::spins");
+        let lines = spins(&AtomicBool::new(true));
+        let (mut seen, mut without_line) = (0, 0);
+        for address in start.address.. {
+            let frames = tables.frames(address);
+            let Some(outermost) = frames.last().filter(|frame| frame.function == own) else { break };
+            let (file, line) = outermost.place.as_ref().unwrap().rsplit_once(':').unwrap();
+            assert_eq!(file, file!());
+            assert!(lines.contains(&line.parse().unwrap()), "{address:#x}: {line}");
+            seen += 1;
+            without_line += usize::from(tables.functions(address).iter().any(|function| function.place.is_none()));
+        }
+        assert!(seen > 0);
+        // Where nothing is optimized, the value that the loop looks at is moved to memory and back.
+        assert!(without_line > 0 || !cfg!(debug_assertions));
+    }
 }
