@@ -55,6 +55,25 @@ pub(crate) struct Scheduled {
     pub(crate) times: u64,
 }
 
+impl Scheduled {
+    /// What it was given since `before`.
+    pub(crate) fn since(self, before: Self) -> Self {
+        Self {
+            ran_ns: self.ran_ns.saturating_sub(before.ran_ns),
+            waited_ns: self.waited_ns.saturating_sub(before.waited_ns),
+            times: self.times.saturating_sub(before.times),
+        }
+    }
+
+    pub(crate) fn ran(self) -> Duration {
+        Duration::from_nanos(self.ran_ns)
+    }
+
+    pub(crate) fn waited(self) -> Duration {
+        Duration::from_nanos(self.waited_ns)
+    }
+}
+
 /// The stack of a thread at one instant: addresses, innermost frame first.
 #[derive(Clone, Debug)]
 pub struct Stack {

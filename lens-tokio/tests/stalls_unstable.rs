@@ -14,11 +14,13 @@ use std::fs::{File, OpenOptions};
 use std::future::Future;
 use std::io::Write;
 use std::panic::Location;
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use lens_core::Timestamp;
 use lens_tokio::builder::{Builder, Runtime};
+use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 
 use ask::{Watched, frame, until};
@@ -132,6 +134,31 @@ fn a_computation_is_seen() {
     } else {
         assert_eq!(seen.after["frames"]["unavailable"], "not_enabled");
     }
+}
+
+#[test]
+fn the_processor_time_of_a_stall_is_what_its_thread_has_run() {
+    let runtime = workers(2);
+    let watched = Watched::over(&[runtime.handle()]);
+    let ran_ms = |work: fn()| {
+        let now = || clock_gettime(ClockId::ThreadCPUTime);
+        let before = now();
+        work();
+        Duration::try_from(now() - before).unwrap().as_secs_f64() * 1e3
+    };
+    let (tell, told) = channel();
+    let place = line(1);
+    let task = runtime.spawn(async move {
+        tell.send(ran_ms(block::sleeps)).unwrap();
+        tell.send(ran_ms(block::computes)).unwrap();
+    });
+    until(|| task.is_finished().then_some(()));
+    let after = watched.ended(is_at("spawn_place", &place)).remove(0);
+    let (slept, computed) = (told.recv().unwrap(), told.recv().unwrap());
+    let counted = after["cpu_ms"].as_f64().unwrap();
+    assert!(slept < 100.0 && counted <= slept + computed + 1.0, "{slept}, {computed}: {after:#}");
+    // Less what it ran since the last look.
+    assert!(counted > computed / 2.0, "{slept}, {computed}: {after:#}");
 }
 
 #[test]

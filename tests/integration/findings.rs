@@ -251,8 +251,7 @@ fn a_task_that_blocks_its_worker_is_found_with_its_line() {
     // The same stall a moment earlier: its line has not been looked up yet.
     let mut file = service.get("/capture").json();
     drop(release);
-    let mut stalls = 0;
-    forget_lines(&mut file, &mut stalls);
+    let stalls = forget_lines(&mut file, &json!({"unavailable": "not_yet", "fix": "wait"}));
     assert!(stalls > 0, "the stall is in the capture");
     let earlier = blocking(&lens::Builder::new().open(file.to_string().as_bytes()).unwrap().findings());
     // Stable tokio does not tell where the task was spawned: without its line nothing is known of this stall.
@@ -260,20 +259,24 @@ fn a_task_that_blocks_its_worker_is_found_with_its_line() {
     assert_eq!(earlier.map(|finding| (finding.place, finding.spawned_at)), expected);
 }
 
-/// Takes the lines from all stalls in a capture, wherever they are in it.
-fn forget_lines(json: &mut serde_json::Value, stalls: &mut usize) {
+/// Takes the lines from all stalls in a capture, wherever they are in it, gives them these frames instead, and says how many
+/// there were.
+fn forget_lines(json: &mut Value, frames: &Value) -> usize {
+    let mut stalls = 0;
     if let Some(row) = json.as_object_mut()
         && row.contains_key("waits_in")
     {
-        *stalls += 1;
-        row.insert("place".to_owned(), serde_json::Value::Null);
-        row.insert("function".to_owned(), serde_json::Value::Null);
+        stalls = 1;
+        row.insert("place".to_owned(), Value::Null);
+        row.insert("function".to_owned(), Value::Null);
+        row.insert("frames".to_owned(), frames.clone());
     }
-    match json {
-        serde_json::Value::Object(fields) => fields.values_mut().for_each(|field| forget_lines(field, stalls)),
-        serde_json::Value::Array(items) => items.iter_mut().for_each(|item| forget_lines(item, stalls)),
-        _ => {}
-    }
+    stalls += match json {
+        Value::Object(fields) => fields.values_mut().map(|field| forget_lines(field, frames)).sum(),
+        Value::Array(items) => items.iter_mut().map(|item| forget_lines(item, frames)).sum(),
+        _ => 0,
+    };
+    stalls
 }
 
 /// Waits until a finding of `check` has a fact of this text.
@@ -308,8 +311,35 @@ fn a_task_that_never_yields_is_told_with_its_stall() {
     if std::fs::read_to_string("/proc/sys/kernel/perf_event_paranoid").unwrap().trim() < "3" {
         let is_over = Arc::new(AtomicBool::new(false));
         let same = Arc::clone(&is_over);
+        let line = line!() + 1;
         service.runtime().spawn(async move { while !same.load(Ordering::Relaxed) {} });
         until_fact(&service, "cpu_hog", NEVER);
+        let file = service.get("/capture").json();
         is_over.store(true, Ordering::Relaxed);
+        computes_without_a_line(&file, line);
+    }
+}
+
+/// What is found in a capture of a task that computes, spawned in this line, where its stack or its lines cannot be read.
+fn computes_without_a_line(file: &Value, line: u32) {
+    let nameless = json!({"function": "a", "place": null, "origin": "system"});
+    let standard = json!({"function": "std::b", "place": "library/std/src/b.rs:1", "origin": "plumbing"});
+    let lined = json!({"function": "tokio::c", "place": "tokio-1.54.1/src/c.rs:1", "origin": "plumbing"});
+    for (frames, how) in [
+        (json!({"unavailable": "not_enabled", "fix": "allow it"}), Some("allow it")),
+        (json!([nameless, standard]), Some("build the service with debug = \"line-tables-only\" in its profile")),
+        (json!([nameless, lined]), None),
+        (json!({"unavailable": "failed", "fix": "it did not work"}), None),
+    ] {
+        let mut file = file.clone();
+        assert!(forget_lines(&mut file, &frames) >= 2);
+        let report = lens::Builder::new().open(file.to_string().as_bytes()).unwrap().findings();
+        let hogs: Vec<_> = report.findings().filter(|finding| finding.cause == lens::Cause::CpuHog).collect();
+        let [hog] = hogs[..] else { panic!("one task computes, the other waits: {report:#?}") };
+        assert_eq!((&hog.place, hog.tasks.len()), (&None, 1));
+        let at = format!("tests/integration/findings.rs:{line}:");
+        assert!(hog.spawned_at[..].iter().all(|place| place.starts_with(&at)), "{:?}", hog.spawned_at);
+        assert_eq!(hog.remedy.split_once("; to see its line, ").map(|(_, how)| how), how, "{frames}");
+        assert!(hog.summary.contains(&format!(" ms without a yield in a task spawned at {at}")), "{}", hog.summary);
     }
 }

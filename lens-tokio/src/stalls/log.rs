@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use lens_core::{Timestamp, Unavailable};
 
-use crate::stack::Resolved;
+use crate::stack::{Resolved, Scheduled};
 
 use super::MAX_PAST;
 use super::rows::StallKind;
@@ -26,7 +26,8 @@ pub(super) struct Stall {
     pub(super) thread: Option<String>,
     pub(super) started_at: Timestamp,
     pub(super) duration: Duration,
-    pub(super) cpu_wait: Option<Duration>,
+    /// What its thread was given meanwhile.
+    pub(super) given: Option<Scheduled>,
     pub(super) ended: Option<Instant>,
     pub(super) stack: Taken,
 }
@@ -164,7 +165,7 @@ mod tests {
             thread: None,
             started_at: Timestamp::default(),
             duration,
-            cpu_wait: None,
+            given: None,
             ended: None,
             stack: Taken::NotYet,
         }

@@ -109,7 +109,7 @@ impl Poll {
                 thread: self.tid.and_then(threads::name),
                 started_at: Timestamp::now().minus(self.first_seen.elapsed()),
                 duration: age,
-                cpu_wait: None,
+                given: None,
                 ended: None,
                 stack: Taken::NotYet,
             });
@@ -122,7 +122,7 @@ impl Poll {
         stall.kind = at.kind;
         stall.worker = at.worker;
         stall.duration = age;
-        stall.cpu_wait = self.patience.cpu_wait;
+        stall.given = self.patience.given;
         if let Some(taken) = taken {
             stall.stack = taken;
         }

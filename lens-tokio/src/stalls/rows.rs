@@ -72,7 +72,10 @@ pub struct StallRow {
     pub is_over: bool,
     /// Whether it is the task's first poll, so that the task has never yielded; absent where hooks do not tell.
     pub is_first_poll: Option<bool>,
-    /// How much of that time the thread was ready and got no processor; absent where the kernel does not tell.
+    /// How much of that time, but for its first milliseconds, the thread ran on a processor; absent where the kernel does not
+    /// tell.
+    pub cpu_ms: Option<f64>,
+    /// The same for the time in which the thread was ready and got no processor.
     pub cpu_wait_ms: Option<f64>,
     /// The system call that the thread waited in when its stack was taken, `"futex"`; absent if it was computing.
     pub waits_in: Option<String>,
@@ -171,7 +174,8 @@ impl StallRow {
             duration_ms: millis(stall.duration),
             is_over: stall.ended.is_some(),
             is_first_poll: stall.is_first_poll,
-            cpu_wait_ms: stall.cpu_wait.map(millis),
+            cpu_ms: stall.given.map(|given| millis(given.ran())),
+            cpu_wait_ms: stall.given.map(|given| millis(given.waited())),
             waits_in: None,
             place: None,
             function: None,

@@ -186,7 +186,7 @@ impl Worker {
                 thread: tid.and_then(crate::threads::name),
                 started_at: Timestamp::now().minus(self.since.elapsed()),
                 duration: age,
-                cpu_wait: None,
+                given: None,
                 ended: None,
                 stack,
             });
@@ -197,7 +197,7 @@ impl Worker {
         let mut log = context.log();
         if let Some(stall) = log.get(*id) {
             stall.duration = age;
-            stall.cpu_wait = self.patience.cpu_wait;
+            stall.given = self.patience.given;
             if let Some(taken) = taken {
                 stall.stack = taken;
             }
