@@ -29,14 +29,27 @@ impl fmt::Display for Place<'_> {
     }
 }
 
-/// What follows the directory in which Cargo keeps registries and checkouts: `hyper-1.7.0/src/rt.rs`. `None` for a file
-/// that is no dependency's.
+/// What follows the directory in which Cargo keeps registries and checkouts, or in which the standard library was built with
+/// its own dependencies: `hyper-1.7.0/src/rt.rs`. `None` for a file that is no dependency's.
 #[must_use]
 pub fn dependency(path: &str) -> Option<&str> {
-    ["/registry/src/", "/git/checkouts/"]
-        .into_iter()
-        .find_map(|directory| Some(path.split_once(directory)?.1.split_once('/')?.1))
+    path.strip_prefix(STANDARD_DEPENDENCIES).or_else(|| {
+        ["/registry/src/", "/git/checkouts/"]
+            .into_iter()
+            .find_map(|directory| Some(path.split_once(directory)?.1.split_once('/')?.1))
+    })
 }
+
+/// Whether the file is the standard library's or one of its dependencies', such as `hashbrown`'s, as its builds name them.
+#[must_use]
+pub fn is_standard(path: &str) -> bool {
+    path.starts_with("/rustc/")
+        || path.starts_with(STANDARD_DEPENDENCIES)
+        || path.contains("/rustlib/src/rust/library/")
+}
+
+/// Where the standard library is built with its dependencies.
+const STANDARD_DEPENDENCIES: &str = "/rust/deps/";
 
 #[cfg(test)]
 mod tests {
@@ -48,6 +61,8 @@ mod tests {
     fn a_dependencys_path_begins_with_its_name() {
         let file = "/home/a/.cargo/registry/src/index-1949/hyper-1.7.0/src/rt.rs";
         assert_eq!(Place { file, line: 9, column: Some(5) }.to_string(), "hyper-1.7.0/src/rt.rs:9:5");
+        assert_eq!(dependency("/rust/deps/hashbrown-0.16.1/src/raw.rs"), Some("hashbrown-0.16.1/src/raw.rs"));
+        assert_eq!(dependency("/home/a/rust/deps/src/cart.rs"), None);
     }
 
     #[test]

@@ -125,15 +125,21 @@ fn a_contended_lock_is_seen() {
 fn a_computation_is_seen() {
     let runtime = workers(2);
     let watched = Watched::over(&[runtime.handle()]);
+    let check = |place: &str, function: &str| {
+        let seen = watch(&watched, place, || {});
+        let is_allowed = std::fs::read_to_string("/proc/sys/kernel/perf_event_paranoid").unwrap().trim() < "3";
+        if is_allowed {
+            seen.check(function, None);
+        } else {
+            assert_eq!(seen.after["frames"]["unavailable"], "not_enabled");
+        }
+    };
     let place = line(1);
     runtime.spawn(async { block::computes() });
-    let seen = watch(&watched, &place, || {});
-    let is_allowed = std::fs::read_to_string("/proc/sys/kernel/perf_event_paranoid").unwrap().trim() < "3";
-    if is_allowed {
-        seen.check("computes", None);
-    } else {
-        assert_eq!(seen.after["frames"]["unavailable"], "not_enabled");
-    }
+    check(&place, "computes");
+    let place = line(1);
+    runtime.spawn(async { block::looks_up() });
+    check(&place, "looks_up");
 }
 
 #[test]

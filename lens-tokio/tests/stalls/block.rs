@@ -1,5 +1,6 @@
 //! The ways to block a thread, each in a function of its own, and where in this file each of them blocks.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::Read;
 use std::sync::Mutex;
@@ -25,6 +26,18 @@ pub(crate) fn computes() {
     let started = Instant::now();
     while started.elapsed() < LONG {
         std::hint::spin_loop();
+    }
+}
+
+/// Computes in the standard library, and in a dependency of it.
+#[inline(never)]
+pub(crate) fn looks_up() {
+    let keys: HashSet<u32> = (0..100).collect();
+    let started = Instant::now();
+    while started.elapsed() < LONG {
+        for key in 0..100_000 {
+            std::hint::black_box(keys.contains(&key));
+        }
     }
 }
 

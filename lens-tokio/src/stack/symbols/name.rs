@@ -1,7 +1,7 @@
 //! How functions and places of stacks are written, and whose they are. Separate because these are rules about names: they
 //! read nothing.
 
-use lens_core::place::dependency;
+use lens_core::place::{dependency, is_standard};
 
 use super::{Frame, Origin};
 
@@ -55,11 +55,6 @@ fn is_lens(path: &str, function: &str) -> bool {
             .any(|folder| path.contains(folder))
 }
 
-/// Whether the file is the standard library's, as its builds name them.
-fn is_standard(path: &str) -> bool {
-    path.starts_with("/rustc/") || path.contains("/rustlib/src/rust/library/")
-}
-
 /// The path as `file!()` has it, or from the name of the dependency on.
 fn shorten<'a>(path: &'a str, directory: Option<&str>) -> &'a str {
     if is_standard(path)
@@ -93,6 +88,10 @@ mod tests {
         assert_eq!(
             seen("/rustc/abc/library/std/src/thread/mod.rs", "std::thread::sleep"),
             ("library/std/src/thread/mod.rs:41".into(), Origin::Plumbing)
+        );
+        assert_eq!(
+            seen("/rust/deps/hashbrown-0.16.1/src/raw.rs", "hashbrown::raw::RawTable<T,A>::find"),
+            ("hashbrown-0.16.1/src/raw.rs:41".into(), Origin::Plumbing)
         );
     }
 
