@@ -30,7 +30,7 @@ use linux as platform;
 pub use loaded::LoadedFiles;
 use platform::syscall_name;
 pub use platform::{Sample, StackReader};
-pub(crate) use platform::{is_waiting, scheduled};
+pub(crate) use platform::{has_lines, is_waiting, scheduled};
 pub(crate) use ready::Ready;
 pub use symbols::{Frame, MAX_SYMBOLS, Origin, Resolved, Symbolizer};
 

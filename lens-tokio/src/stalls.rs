@@ -137,6 +137,12 @@ impl Skill for StallsSkill {
                 "one interrupt of the thread a stall, about 10 us; 60 ns of each switch between threads for a minute after a long poll",
                 watchdog::Shared::running,
             ),
+            stacks(
+                "line tables of the executable",
+                "the line of the service's own code that a thread is at",
+                "nothing until there is a stack, then up to 40 ms of a thread of lens; 20 s later they are given back",
+                |shared| shared.lines.clone(),
+            ),
         ]
     }
 

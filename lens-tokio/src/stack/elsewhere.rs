@@ -71,6 +71,10 @@ impl Event {
     }
 }
 
+pub(crate) fn has_lines() -> Reading<()> {
+    Err(Unavailable::UnsupportedPlatform { needs: NEEDS.into() })
+}
+
 pub(crate) fn is_waiting(_tid: u32) -> io::Result<bool> {
     Err(io::ErrorKind::Unsupported.into())
 }

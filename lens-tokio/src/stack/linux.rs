@@ -22,6 +22,7 @@ use waiting::{Miss, Walk};
 
 use super::{Address, LoadedFile, Look, MAX_FRAMES, SAMPLE_DEADLINE, Stack};
 
+pub(crate) use debug::has_lines;
 pub(super) use debug::{Arena, Files};
 pub(crate) use running::Event;
 pub(crate) use scheduled::scheduled;

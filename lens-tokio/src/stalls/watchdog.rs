@@ -101,6 +101,8 @@ pub(super) struct Shared {
     pub(super) threshold: Duration,
     /// Whether stacks of waiting threads can be taken.
     pub(super) waiting: Reading<()>,
+    /// Whether lines of the service's own code can be looked up.
+    pub(super) lines: Reading<()>,
     running: Mutex<Reading<()>>,
     tables_bytes: usize,
     is_watching: AtomicBool,
@@ -192,6 +194,7 @@ impl Watchdog {
             symbolizer,
             threshold: settings.threshold,
             waiting: looker.waiting(),
+            lines: crate::stack::has_lines(),
             running,
             tables_bytes: looker.memory_bytes(),
             is_watching: AtomicBool::new(true),
