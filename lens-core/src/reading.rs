@@ -30,7 +30,7 @@ pub enum Unavailable {
     },
     /// jemalloc is linked, but Rust's allocations don't go through it.
     NotGlobalAllocator,
-    /// A library that the service links was compiled without something.
+    /// The service, or a library that it links, was compiled without something.
     NotCompiledIn {
         /// What is missing.
         what: Cow<'static, str>,

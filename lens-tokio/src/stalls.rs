@@ -140,7 +140,7 @@ impl Skill for StallsSkill {
             stacks(
                 "line tables of the executable",
                 "the line of the service's own code that a thread is at",
-                "nothing until there is a stack, then up to 40 ms of a thread of lens; 20 s later they are given back",
+                "nothing until there is a stack; then some 40 ms of a thread of lens and some ten megabytes, by the size of the debug information, until 20 s after the last one",
                 |shared| shared.lines.clone(),
             ),
         ]
@@ -174,7 +174,7 @@ A worker polls one task at a time; while a poll lasts, no other task of that wor
 10 ms (one of less than 20 ms may be missed). `now()` shows those going on, `recent()` those that ended, `by_stack()` groups both by where they were stuck: start \
 there. `place` is the line of the service's own code, `waits_in` the system call: clock_nanosleep is a std::thread::sleep, \
 futex a std or parking_lot lock (who holds it?), read, write, fsync or openat a blocking file, recvfrom or connect a \
-blocking socket; no `waits_in` is computation. Remedies: tokio's own sleep, lock or socket; spawn_blocking; yield in long \
-computations. kind=block_in_place is legitimate: the worker was handed over; listed only while it lasts. \
+blocking socket; a stack and no `waits_in` is computation, and so is a `cpu_ms` near the duration. Remedies: tokio's \
+own sleep, lock or socket; spawn_blocking; yield in long computations. kind=block_in_place is legitimate: the worker was handed over; listed only while it lasts. \
 kind=no_progress is what can be seen without task hooks, or in the future of block_on: it may also be many polls of \
 milliseconds each. A high cpu_wait_ms means that the thread got no processor: look at the load and at cgroup throttling.";

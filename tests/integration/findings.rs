@@ -251,32 +251,26 @@ fn a_task_that_blocks_its_worker_is_found_with_its_line() {
     // The same stall a moment earlier: its line has not been looked up yet.
     let mut file = service.get("/capture").json();
     drop(release);
-    let stalls = forget_lines(&mut file, &json!({"unavailable": "not_yet", "fix": "wait"}));
-    assert!(stalls > 0, "the stall is in the capture");
+    forget_lines(&mut file);
     let earlier = blocking(&lens::Builder::new().open(file.to_string().as_bytes()).unwrap().findings());
     // Stable tokio does not tell where the task was spawned: without its line nothing is known of this stall.
     let expected = (!finding.spawned_at.is_empty()).then_some((None, finding.spawned_at));
     assert_eq!(earlier.map(|finding| (finding.place, finding.spawned_at)), expected);
 }
 
-/// Takes the lines from all stalls in a capture, wherever they are in it, gives them these frames instead, and says how many
-/// there were.
-fn forget_lines(json: &mut Value, frames: &Value) -> usize {
-    let mut stalls = 0;
-    if let Some(row) = json.as_object_mut()
-        && row.contains_key("waits_in")
-    {
-        stalls = 1;
-        row.insert("place".to_owned(), Value::Null);
-        row.insert("function".to_owned(), Value::Null);
-        row.insert("frames".to_owned(), frames.clone());
+/// The stalls in a capture: those that go on (`"now"`), or those that ended (`"past"`).
+fn stalls<'a>(capture: &'a mut Value, which: &str) -> &'a mut Vec<Value> {
+    capture["skills"]["stalls"]["state"]["Ok"][which].as_array_mut().unwrap()
+}
+
+/// Takes the lines from all stalls in a capture.
+fn forget_lines(capture: &mut Value) {
+    for which in ["now", "past"] {
+        for row in stalls(capture, which) {
+            row["place"] = Value::Null;
+            row["function"] = Value::Null;
+        }
     }
-    stalls += match json {
-        Value::Object(fields) => fields.values_mut().map(|field| forget_lines(field, frames)).sum(),
-        Value::Array(items) => items.iter_mut().map(|item| forget_lines(item, frames)).sum(),
-        _ => 0,
-    };
-    stalls
 }
 
 /// Waits until a finding of `check` has a fact of this text.
@@ -307,39 +301,51 @@ fn a_task_that_never_yields_is_told_with_its_stall() {
     service.runtime().spawn(async move { assert!(held.recv().is_err()) });
     until_fact(&service, "blocking_call", NEVER);
     drop(release);
-    // A stack of a thread that computes can only be taken where the system allows it.
-    if std::fs::read_to_string("/proc/sys/kernel/perf_event_paranoid").unwrap().trim() < "3" {
-        let is_over = Arc::new(AtomicBool::new(false));
-        let same = Arc::clone(&is_over);
-        let line = line!() + 1;
-        service.runtime().spawn(async move { while !same.load(Ordering::Relaxed) {} });
-        until_fact(&service, "cpu_hog", NEVER);
-        let file = service.get("/capture").json();
-        is_over.store(true, Ordering::Relaxed);
-        computes_without_a_line(&file, line);
-    }
+    let is_over = Arc::new(AtomicBool::new(false));
+    let same = Arc::clone(&is_over);
+    let place = format!("tests/integration/findings.rs:{}:", line!() + 1);
+    service.runtime().spawn(async move { while !same.load(Ordering::Relaxed) {} });
+    until_fact(&service, "cpu_hog", NEVER);
+    let capture = service.get("/capture").json();
+    is_over.store(true, Ordering::Relaxed);
+    computes_without_a_line(&capture, &place);
 }
 
-/// What is found in a capture of a task that computes, spawned in this line, where its stack or its lines cannot be read.
-fn computes_without_a_line(file: &Value, line: u32) {
-    let nameless = json!({"function": "a", "place": null, "origin": "system"});
-    let standard = json!({"function": "std::b", "place": "library/std/src/b.rs:1", "origin": "plumbing"});
-    let lined = json!({"function": "tokio::c", "place": "tokio-1.54.1/src/c.rs:1", "origin": "plumbing"});
-    for (frames, how) in [
-        (json!({"unavailable": "not_enabled", "fix": "allow it"}), Some("allow it")),
-        (json!([nameless, standard]), Some("build the service with debug = \"line-tables-only\" in its profile")),
-        (json!([nameless, lined]), None),
-        (json!({"unavailable": "failed", "fix": "it did not work"}), None),
-    ] {
-        let mut file = file.clone();
-        assert!(forget_lines(&mut file, &frames) >= 2);
-        let report = lens::Builder::new().open(file.to_string().as_bytes()).unwrap().findings();
-        let hogs: Vec<_> = report.findings().filter(|finding| finding.cause == lens::Cause::CpuHog).collect();
-        let [hog] = hogs[..] else { panic!("one task computes, the other waits: {report:#?}") };
-        assert_eq!((&hog.place, hog.tasks.len()), (&None, 1));
-        let at = format!("tests/integration/findings.rs:{line}:");
-        assert!(hog.spawned_at[..].iter().all(|place| place.starts_with(&at)), "{:?}", hog.spawned_at);
-        assert_eq!(hog.remedy.split_once("; to see its line, ").map(|(_, how)| how), how, "{frames}");
-        assert!(hog.summary.contains(&format!(" ms without a yield in a task spawned at {at}")), "{}", hog.summary);
+/// What is found in a capture of a task that computes, spawned at `place`, where its stack or its line is not known.
+fn computes_without_a_line(capture: &Value, place: &str) {
+    let hogs = |edit: &dyn Fn(&mut Vec<Value>, usize)| {
+        let mut capture = capture.clone();
+        forget_lines(&mut capture);
+        let now = stalls(&mut capture, "now");
+        let hog =
+            now.iter().position(|row| row["spawn_place"].as_str().unwrap_or_default().starts_with(place)).unwrap();
+        edit(now, hog);
+        let report = lens::Builder::new().open(capture.to_string().as_bytes()).unwrap().findings();
+        report.findings().filter(|finding| finding.cause == lens::Cause::CpuHog).cloned().collect::<Vec<_>>()
+    };
+    for fix in [None, Some("allow it")] {
+        let found = hogs(&|now, hog| now[hog]["place_fix"] = fix.into());
+        let [hog] = &found[..] else { panic!("one task computes, the other waits: {found:#?}") };
+        assert_eq!((&hog.place, hog.tasks.len(), hog.spawned_at.len()), (&None, 1, 1));
+        assert!(hog.spawned_at[0].starts_with(place), "{:?}", hog.spawned_at);
+        assert!(hog.summary.starts_with(&format!("a task spawned at {place}")), "{}", hog.summary);
+        assert_eq!(hog.remedy.split_once("; to see its line, ").map(|(_, fix)| fix), fix);
+    }
+    // It has waited for something, or nobody knows.
+    for cpu_ms in [json!(5), json!(null)] {
+        assert_eq!(hogs(&|now, hog| now[hog]["cpu_ms"] = cpu_ms.clone()), []);
+    }
+    // Two tasks that compute are two findings, whether the place of one is known or not.
+    for known in [json!(null), json!("src/cart.rs:41")] {
+        let found = hogs(&|now, hog| {
+            let mut other = now[hog].clone();
+            (other["task_id"], other["spawn_place"], other["place"]) =
+                (json!(1), json!("src/main.rs:7:5"), known.clone());
+            now.push(other);
+        });
+        let mut places: Vec<_> = found.iter().map(|finding| (&finding.place, &finding.spawned_at[..])).collect();
+        places.sort_by_key(|(_, spawned_at)| spawned_at[0] == "src/main.rs:7:5");
+        let [(None, [own]), (other, [main])] = places[..] else { panic!("two: {found:#?}") };
+        assert!(own.starts_with(place) && main == "src/main.rs:7:5" && json!(other) == known, "{found:#?}");
     }
 }

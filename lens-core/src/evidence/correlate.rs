@@ -105,14 +105,19 @@ pub(crate) fn correlate_joined(findings: Vec<Finding>, joined: &[Joined]) -> Vec
 }
 
 /// Findings of one cause at one place are one: the worse keeps, with the facts of both. One without a place is of the
-/// place that another check of its skill tells.
+/// place that another one of its skill tells, unless each is about tasks of its own.
 fn merged(findings: Vec<Finding>) -> Vec<Finding> {
     let (placed, placeless): (Vec<_>, Vec<_>) = findings.into_iter().partition(|finding| finding.place.is_some());
     let mut kept: Vec<Finding> = Vec::new();
     for finding in placed.into_iter().chain(placeless) {
         let is_same = |other: &&mut Finding| {
             other.cause == finding.cause
-                && (other.place == finding.place || finding.place.is_none() && other.skill == finding.skill)
+                && if finding.place.is_some() {
+                    other.place == finding.place
+                } else {
+                    (other.place.is_none() || other.skill == finding.skill)
+                        && (!has_subject(other) || !has_subject(&finding) || common_subject(other, &finding).is_some())
+                }
         };
         match kept.iter_mut().find(is_same) {
             Some(other) => join(other, finding),
@@ -181,6 +186,11 @@ fn severity_score(severity: Severity) -> u32 {
         Severity::Warning => 1,
         Severity::Critical => 2,
     }
+}
+
+/// Whether it is about certain tasks or resources.
+fn has_subject(finding: &Finding) -> bool {
+    !(finding.tasks.is_empty() && finding.spawned_at.is_empty() && finding.created_at.is_empty())
 }
 
 /// A task, a place or a resource that both are about.

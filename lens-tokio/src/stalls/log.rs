@@ -149,11 +149,9 @@ impl Stall {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn stall(kind: StallKind, duration: Duration) -> Stall {
-        Stall {
+impl Stall {
+    pub(super) fn of(kind: StallKind, duration: Duration) -> Self {
+        Self {
             id: 0,
             kind,
             task: Some(1),
@@ -170,13 +168,18 @@ mod tests {
             stack: Taken::NotYet,
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
 
     #[test]
     fn the_newest_stalls_are_kept_and_the_others_counted() {
         let mut log = Log::default();
         let now = Instant::now();
         for millis in 0..MAX_PAST as u64 + 3 {
-            let id = log.open(stall(StallKind::Poll, Duration::from_millis(millis)));
+            let id = log.open(Stall::of(StallKind::Poll, Duration::from_millis(millis)));
             log.close(id, now);
         }
         assert_eq!((log.past_len(), log.dropped_total, log.stalls_total), (MAX_PAST, 3, MAX_PAST as u64 + 3));
@@ -188,7 +191,7 @@ mod tests {
     #[test]
     fn a_block_in_place_is_no_stall() {
         let mut log = Log::default();
-        let id = log.open(stall(StallKind::BlockInPlace, Duration::from_secs(1)));
+        let id = log.open(Stall::of(StallKind::BlockInPlace, Duration::from_secs(1)));
         assert_eq!((log.now().len(), log.stalled_now()), (1, 0));
         log.close(id, Instant::now());
         assert_eq!((log.past_len(), log.stalls_total), (0, 0));

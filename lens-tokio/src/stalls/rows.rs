@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lens_core::time::millis;
-use lens_core::{OnDemand, OrUnavailable, Timestamp, Unavailable};
+use lens_core::{OnDemand, OrUnavailable, Reading, Timestamp, Unavailable};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -77,12 +77,15 @@ pub struct StallRow {
     pub cpu_ms: Option<f64>,
     /// The same for the time in which the thread was ready and got no processor.
     pub cpu_wait_ms: Option<f64>,
-    /// The system call that the thread waited in when its stack was taken, `"futex"`; absent if it was computing.
+    /// The system call that the thread waited in when its stack was taken, `"futex"`; absent if it was computing, or if no
+    /// stack could be taken.
     pub waits_in: Option<String>,
     /// The line of the service's own code that was running or had called, `"src/cart.rs:41"`: the innermost such frame.
     pub place: Option<String>,
     /// The function of that frame.
     pub function: Option<String>,
+    /// What would show the place, where it is not known and something would: a setting of the system or of the build.
+    pub place_fix: Option<String>,
     /// The stack when the stall was found, or as soon as it could be taken afterwards, innermost frame first.
     pub frames: OrUnavailable<Vec<Frame>>,
     /// Whether the stack reaches down to the thread's first function.
@@ -143,8 +146,8 @@ impl StallsState {
         shared.symbolizer.wait(&stacks, SYMBOLS);
         let same = Arc::clone(shared);
         Self {
-            now: now.iter().map(StallRow::new).collect(),
-            past: past.iter().map(StallRow::new).collect(),
+            now: now.iter().map(|stall| StallRow::new(stall, &shared.lines)).collect(),
+            past: past.iter().map(|stall| StallRow::new(stall, &shared.lines)).collect(),
             blocking: OnDemand::new(move || super::blocking::look(&same.symbolizer)),
         }
     }
@@ -161,7 +164,7 @@ impl Taken {
 }
 
 impl StallRow {
-    fn new(stall: &Stall) -> Self {
+    fn new(stall: &Stall, lines: &Reading<()>) -> Self {
         let mut row = Self {
             kind: stall.kind,
             task_id: stall.task,
@@ -179,6 +182,7 @@ impl StallRow {
             waits_in: None,
             place: None,
             function: None,
+            place_fix: None,
             frames: OrUnavailable(Err(Unavailable::NotYet { until: "the stack is taken".into() })),
             is_complete: None,
         };
@@ -187,6 +191,16 @@ impl StallRow {
             Taken::Unavailable(reason) => row.frames = OrUnavailable(Err(reason.clone())),
             Taken::Stack(stack) => row.show(stack),
             Taken::OneOf(suspects) => row.choose(suspects),
+        }
+        if row.place.is_none() {
+            row.place_fix = match &row.frames.0 {
+                Ok(_) => lines.as_ref().err(),
+                Err(reason) => Some(reason),
+            }
+            .and_then(|reason| match reason {
+                Unavailable::NotEnabled { how: fix } | Unavailable::NotCompiledIn { fix, .. } => Some(fix.to_string()),
+                _ => None,
+            });
         }
         row
     }
@@ -250,4 +264,37 @@ fn is_in_a_poll(frames: &[Frame]) -> bool {
     has("/runtime/scheduler/multi_thread/worker.rs:")
         && !has("/runtime/scheduler/multi_thread/park.rs:")
         && !has("/runtime/park.rs:")
+}
+
+#[cfg(all(test, target_os = "linux", target_arch = "x86_64"))]
+mod tests {
+    use super::*;
+    use crate::stack::{StackReader, Symbolizer};
+
+    #[test]
+    fn a_row_without_a_place_says_what_would_show_it() {
+        let symbolizer = Symbolizer::new();
+        let nameless = || {
+            let resolved = symbolizer.resolve(StackReader::new().unwrap().stack_of(&[2]));
+            symbolizer.wait(std::slice::from_ref(&resolved), Duration::from_secs(30));
+            Taken::Stack(resolved)
+        };
+        let not_enabled = || Taken::Unavailable(Unavailable::NotEnabled { how: "allow it".into() });
+        let failed = || Taken::Unavailable(Unavailable::failed("it is gone"));
+        let no_lines = Err(Unavailable::NotCompiledIn { what: "a table".into(), fix: "compile it".into() });
+        let unsupported = Err(Unavailable::UnsupportedPlatform { needs: "another".into() });
+        for (stack, lines, expected) in [
+            (nameless(), &no_lines, Some("compile it")),
+            (nameless(), &unsupported, None),
+            (nameless(), &Ok(()), None),
+            (not_enabled(), &no_lines, Some("allow it")),
+            (not_enabled(), &Ok(()), Some("allow it")),
+            (failed(), &no_lines, None),
+            (Taken::NotYet, &no_lines, None),
+        ] {
+            let stall = Stall { stack, ..Stall::of(StallKind::Poll, Duration::from_secs(1)) };
+            let row = StallRow::new(&stall, lines);
+            assert_eq!((row.place, row.place_fix.as_deref()), (None, expected), "{:?} {lines:?}", stall.stack);
+        }
+    }
 }

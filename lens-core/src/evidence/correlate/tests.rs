@@ -136,3 +136,19 @@ fn what_one_check_sees_is_of_the_place_that_another_tells() {
     elsewhere.place = Some("src/a.rs:1".to_owned());
     assert_eq!(correlate(vec![grows, elsewhere]).len(), 2, "another skill may mean something else");
 }
+
+#[test]
+fn tasks_that_go_wrong_alike_at_unknown_places_are_not_one() {
+    let of = |task: u64, place: Option<&str>| {
+        let mut finding = finding(Cause::CpuHog, "stalls");
+        finding.place = place.map(str::to_owned);
+        finding.tasks = vec![task];
+        finding.spawned_at = vec![format!("src/main.rs:{task}:5")];
+        finding
+    };
+    assert_eq!(correlate(vec![of(1, None), of(2, None)]).len(), 2);
+    assert_eq!(correlate(vec![of(1, None), of(2, Some("src/cart.rs:3"))]).len(), 2);
+    assert_eq!(correlate(vec![of(1, None), of(1, None)]).len(), 1);
+    let one = correlate(vec![of(1, None), of(1, Some("src/cart.rs:3"))]);
+    assert_eq!((one.len(), one[0].place.as_deref()), (1, Some("src/cart.rs:3")));
+}
