@@ -37,6 +37,10 @@ fn main() {
             for flavor in [Flavor::CurrentThread, Flavor::OneWorker, Flavor::TwoWorkers] {
                 measure::table(flavor, "yield_now, 64 tasks, ns a poll", rounds, work::polls);
                 measure::table(flavor, "spawn + join, batches of 100, ns a task", rounds, work::spawns);
+                if flavor != Flavor::CurrentThread {
+                    let title = "spawn + join by a task, batches of 100, ns a task";
+                    measure::table(flavor, title, rounds, work::spawns_of_a_task);
+                }
             }
             live::compare();
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::runtime::Runtime;
 
-use crate::variant::{ALL, Beside, Flavor, Variant};
+use crate::variant::{ALL, Flavor, Spawner, Variant};
 
 /// The processor time of this process, all threads together.
 pub(crate) fn cpu_time() -> Duration {
@@ -14,14 +14,14 @@ pub(crate) fn cpu_time() -> Duration {
 }
 
 /// Measures `work`, which gives how many operations it did, for every variant, and prints a line for each.
-pub(crate) fn table(flavor: Flavor, title: &str, rounds: usize, work: fn(&Runtime, &Beside) -> u64) {
+pub(crate) fn table(flavor: Flavor, title: &str, rounds: usize, work: fn(&Runtime, &Spawner) -> u64) {
     let mut figures = ALL.map(|_| Vec::new());
     // The first round warms up.
     for round in 0..=rounds {
         for (variant, figures) in ALL.iter().zip(&mut figures) {
             let (runtime, beside) = variant.runtime(flavor);
             let before = cpu_time();
-            let operations = work(&runtime, &beside);
+            let operations = work(&runtime, &beside.spawner);
             let took = cpu_time() - before;
             if round > 0 {
                 figures.push(took.as_secs_f64() * 1e9 / f64::from(u32::try_from(operations).unwrap()));
@@ -46,9 +46,9 @@ fn median(values: &mut [f64]) -> f64 {
 }
 
 /// Works for this many rounds, for a profiler to watch.
-pub(crate) fn repeat(variant: Variant, rounds: u32, work: fn(&Runtime, &Beside) -> u64) {
+pub(crate) fn repeat(variant: Variant, rounds: u32, work: fn(&Runtime, &Spawner) -> u64) {
     let (runtime, beside) = variant.runtime(Flavor::CurrentThread);
     for _ in 0..rounds {
-        work(&runtime, &beside);
+        work(&runtime, &beside.spawner);
     }
 }

@@ -77,12 +77,12 @@ impl Variant {
             Self::Lens | Self::LensSpawn => {
                 lens_tokio::instrument(&mut builder);
                 beside.ticking = Some(Ticking::start());
-                beside.is_named = self == Self::LensSpawn;
+                beside.spawner.is_named = self == Self::LensSpawn;
             }
             Self::LensUnstarted => {
                 lens_tokio::instrument(&mut builder);
             }
-            Self::TaskMonitor => beside.monitor = Some(TaskMonitor::new()),
+            Self::TaskMonitor => beside.spawner.monitor = Some(TaskMonitor::new()),
         }
         (builder.build().unwrap(), beside)
     }
@@ -90,10 +90,16 @@ impl Variant {
 
 #[derive(Default)]
 pub(crate) struct Beside {
-    pub(crate) monitor: Option<TaskMonitor>,
-    /// Whether tasks are spawned with lens's own `spawn`.
-    pub(crate) is_named: bool,
+    pub(crate) spawner: Spawner,
     ticking: Option<Ticking>,
+}
+
+/// How tasks are spawned.
+#[derive(Clone, Default)]
+pub(crate) struct Spawner {
+    pub(crate) monitor: Option<TaskMonitor>,
+    /// Whether it is done with lens's own `spawn`.
+    pub(crate) is_named: bool,
 }
 
 /// The clock ticks while this lives, as in a service that has started lens.
