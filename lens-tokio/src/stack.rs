@@ -83,7 +83,7 @@ pub struct Stack {
 }
 
 /// Where a frame is, in the file that its code comes from.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Address {
     /// `None` for code that is in no file.
     file: Option<Arc<LoadedFile>>,
@@ -122,7 +122,7 @@ impl Stack {
 }
 
 /// A file that is loaded, and where.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 struct LoadedFile {
     /// `[vdso]` is none.
     path: PathBuf,

@@ -115,6 +115,11 @@ impl<'a> Files<'a> {
     }
 
     #[expect(clippy::unused_self, reason = "the other platform's has files")]
+    pub(super) fn is_lasting(&self, _index: usize) -> bool {
+        false
+    }
+
+    #[expect(clippy::unused_self, reason = "the other platform's has files")]
     pub(super) fn frames(&self, _index: usize, address: u64) -> Vec<symbols::Frame> {
         vec![symbols::nameless(&format!("{address:#x}"))]
     }

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use lens_core::Store;
 
-use super::Stack;
 use super::platform::{Arena, Files};
+use super::{Address, Stack};
 
 pub use lens_core::stack::{Frame, Origin};
 pub(super) use name::{frame, nameless};
@@ -22,7 +22,8 @@ pub const MAX_SYMBOLS: usize = 8192;
 /// The most stacks that wait for their functions.
 const MAX_QUEUE: usize = 256;
 
-/// After how long without a stack the thread ends and gives the line tables back.
+/// After how long without a stack the thread ends and gives the line tables back. The functions that it found in the
+/// executable are kept.
 const IDLE: Duration = Duration::from_secs(20);
 
 /// A stack with its functions, as soon as they are known.
@@ -57,8 +58,8 @@ impl Resolved {
 #[derive(Clone)]
 pub struct Symbolizer(Arc<Shared>);
 
-#[derive(Default)]
 struct Shared {
+    idle: Duration,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -67,6 +68,8 @@ struct Shared {
 struct State {
     queue: VecDeque<Arc<Resolved>>,
     is_running: bool,
+    /// What is known already; the thread has it while it runs.
+    cache: Cache,
     cached: usize,
     cached_bytes: usize,
     /// Addresses that had to be forgotten.
@@ -98,7 +101,11 @@ impl Symbolizer {
     /// No thread yet: it starts with the first stack and ends when there was none for 20 seconds.
     #[must_use]
     pub fn new() -> Self {
-        Self(Arc::default())
+        Self::with_idle(IDLE)
+    }
+
+    fn with_idle(idle: Duration) -> Self {
+        Self(Arc::new(Shared { idle, state: Mutex::default(), changed: Condvar::new() }))
     }
 
     /// Has the functions of `stack` resolved.
@@ -130,7 +137,7 @@ impl Symbolizer {
         }
     }
 
-    /// The remembered functions.
+    /// The remembered functions, which are kept.
     ///
     /// The tables that they are looked up in are not in it: symbols, and the parts of the debug info that were asked for so
     /// far, of each file with code on a stack. They are there while stacks are resolved and for 20 seconds after the last
@@ -170,19 +177,19 @@ impl Symbolizer {
 fn serve(shared: &Shared) {
     let memory = Arena::default();
     let mut files = Files::new(&memory);
-    let mut cache = Cache::default();
+    let mut cache = std::mem::take(&mut shared.lock().cache);
     loop {
         let mut state = shared.lock();
         let stack = loop {
             if let Some(stack) = state.queue.pop_front() {
                 break stack;
             }
-            let waited = shared.changed.wait_timeout(state, IDLE).unwrap_or_else(PoisonError::into_inner);
+            let waited = shared.changed.wait_timeout(state, shared.idle).unwrap_or_else(PoisonError::into_inner);
             state = waited.0;
             if waited.1.timed_out() && state.queue.is_empty() {
+                cache.keep_what_lasts();
                 state.is_running = false;
-                state.cached = 0;
-                state.cached_bytes = 0;
+                state.keep(cache);
                 return;
             }
         };
@@ -195,35 +202,113 @@ fn serve(shared: &Shared) {
             // Only this thread sets it.
             let _ = stack.frames.set(frames.into());
         }
-        let mut state = shared.lock();
-        state.cached = cache.frames.len();
-        state.cached_bytes = cache.bytes;
-        state.forgotten = cache.forgotten;
-        drop(state);
+        shared.lock().count(&cache);
         shared.changed.notify_all();
     }
 }
 
-/// The functions at an address of a file.
+impl State {
+    fn count(&mut self, cache: &Cache) {
+        self.cached = cache.frames.len();
+        self.cached_bytes = cache.memory_bytes();
+        self.forgotten = cache.forgotten;
+    }
+
+    fn keep(&mut self, cache: Cache) {
+        self.count(&cache);
+        self.cache = cache;
+    }
+}
+
+/// The functions at addresses.
 #[derive(Default)]
 struct Cache {
-    frames: HashMap<(usize, u64), Vec<Frame>>,
+    frames: HashMap<Address, Vec<Frame>>,
+    /// Those of them that may be others when they are looked up again.
+    passing: Vec<Address>,
     bytes: usize,
     forgotten: u64,
 }
 
 impl Cache {
-    fn frames(&mut self, files: &mut Files<'_>, address: &super::Address) -> &[Frame] {
-        let key = (files.index(address.file.as_ref()), address.address);
-        if self.frames.len() == MAX_SYMBOLS && !self.frames.contains_key(&key) {
+    fn frames(&mut self, files: &mut Files<'_>, address: &Address) -> &[Frame] {
+        if self.frames.len() == MAX_SYMBOLS && !self.frames.contains_key(address) {
             self.forgotten += self.frames.len() as u64;
             self.frames.clear();
+            self.passing.clear();
             self.bytes = 0;
         }
-        self.frames.entry(key).or_insert_with(|| {
-            let frames = files.frames(key.0, key.1);
-            self.bytes += frames.iter().map(Frame::memory_bytes).sum::<usize>();
+        self.frames.entry(address.clone()).or_insert_with(|| {
+            // Only now a file has to be read.
+            let file = files.index(address.file.as_ref());
+            let frames = files.frames(file, address.address);
+            if !files.is_lasting(file) {
+                self.passing.push(address.clone());
+            }
+            self.bytes += memory_bytes(&frames);
             frames
         })
+    }
+
+    fn keep_what_lasts(&mut self) {
+        for address in std::mem::take(&mut self.passing) {
+            let frames = self.frames.remove(&address);
+            self.bytes -= frames.map_or(0, |frames| memory_bytes(&frames));
+        }
+        self.frames.shrink_to_fit();
+    }
+
+    fn memory_bytes(&self) -> usize {
+        let places = self.frames.capacity() * size_of::<(Address, Vec<Frame>)>();
+        self.bytes + places + self.passing.capacity() * size_of::<Address>()
+    }
+}
+
+fn memory_bytes(frames: &[Frame]) -> usize {
+    frames.iter().map(Frame::memory_bytes).sum()
+}
+
+#[cfg(all(test, target_os = "linux", target_arch = "x86_64"))]
+mod tests {
+    use super::*;
+    use crate::stack::StackReader;
+
+    #[test]
+    fn functions_of_the_executable_are_kept_though_its_tables_are_given_back() {
+        let own = Symbolizer::new as fn() -> Symbolizer as usize as u64;
+        // The others are of a library, and of no file.
+        let stack = || StackReader::new().unwrap().stack_of(&[own + 1, libc::getpid as *const () as u64 + 1, 2]);
+        let symbolizer = Symbolizer::with_idle(Duration::ZERO);
+        let resolve = || {
+            let resolved = symbolizer.resolve(stack());
+            symbolizer.wait(std::slice::from_ref(&resolved), Duration::from_secs(30));
+            Arc::clone(resolved.frames().unwrap())
+        };
+        let until_it_is_idle = || {
+            let deadline = Instant::now() + Duration::from_secs(30);
+            while symbolizer.0.lock().is_running {
+                assert!(Instant::now() < deadline, "it should end");
+                std::thread::yield_now();
+            }
+        };
+        let frames = resolve();
+        assert!(frames[0].function.ends_with("Symbolizer::new") && frames[0].place.is_some(), "{frames:?}");
+        until_it_is_idle();
+        let Store { len_count, memory_bytes, .. } = symbolizer.store();
+        assert!(len_count == 1 && memory_bytes >= super::memory_bytes(&frames[..1]) as u64, "{memory_bytes}");
+        assert_eq!(resolve(), frames);
+
+        until_it_is_idle();
+        let arena = Arena::default();
+        let mut files = Files::new(&arena);
+        let mut cache = std::mem::take(&mut symbolizer.0.lock().cache);
+        let known = &stack().addresses[0];
+        cache.frames(&mut files, known);
+        assert!(files.is_empty(), "it was known");
+        // What has no line is kept as well, where the tables say so.
+        let without_line = Address { address: 1, ..known.clone() };
+        cache.frames(&mut files, &without_line);
+        cache.keep_what_lasts();
+        assert!(!files.is_empty() && cache.frames.contains_key(&without_line));
     }
 }

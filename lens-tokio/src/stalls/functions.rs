@@ -135,10 +135,33 @@ fn by_stack(state: &View<'_, StallsState>) -> Vec<StackStallsRow> {
 }
 
 /// How the stack got to the service's own line: below it, two samples of one loop differ. Of frames above, the functions
-/// count and not the lines, which differ where a compiler merges code.
+/// count and not the lines, which differ where a compiler merges code. Without a stack, where the task was spawned.
 fn way(row: &StallRow) -> Vec<(&str, Option<&str>)> {
     let frames: &[Frame] = row.frames.0.as_deref().unwrap_or_default();
     let own = frames.iter().position(|frame| frame.origin == Origin::Service).unwrap_or(0);
     let line = |index: usize| frames[index].place.as_deref().filter(|_| index == own);
+    if frames.is_empty() {
+        return vec![("", row.spawn_place.as_deref())];
+    }
     (own..frames.len()).map(|index| (frames[index].function.as_str(), line(index))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use lens_core::{OrUnavailable, Unavailable};
+
+    use super::super::log::Stall;
+    use super::*;
+
+    #[test]
+    fn stalls_without_a_stack_are_not_stuck_at_one_place() {
+        let of = |spawn_place: &str| {
+            let stall = Stall::of(StallKind::Poll, Duration::from_secs(1));
+            let row = StallRow::new(&stall, &Ok(()));
+            StallRow { spawn_place: Some(spawn_place.to_owned()), ..row }
+        };
+        let (one, same, other) = (of("src/a.rs:1:1"), of("src/a.rs:1:1"), of("src/b.rs:1:1"));
+        assert_eq!(one.frames, OrUnavailable(Err(Unavailable::NotYet { until: "the stack is taken".into() })));
+        assert!(way(&one) == way(&same) && way(&one) != way(&other));
+    }
 }

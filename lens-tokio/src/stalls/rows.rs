@@ -14,7 +14,8 @@ use super::blocking::BlockingThreadRow;
 use super::log::{Stall, Suspect, Taken};
 use super::watchdog::Shared;
 
-/// How long a collection waits for the functions of stacks that were just taken.
+/// How long a collection waits for the functions of stacks that were just taken. Of a stall that goes on it does not before
+/// that has lasted as long: it is shown at once, and its functions are there soon.
 const SYMBOLS: Duration = Duration::from_millis(100);
 
 /// The stalls of one instant.
@@ -142,8 +143,7 @@ impl StallsState {
             let log = shared.log();
             (log.now(), log.past().cloned().collect::<Vec<_>>())
         };
-        let stacks: Vec<Arc<Resolved>> = now.iter().chain(&past).flat_map(|stall| stall.stack.resolved()).collect();
-        shared.symbolizer.wait(&stacks, SYMBOLS);
+        shared.symbolizer.wait(&awaited(&now, &past), SYMBOLS);
         let same = Arc::clone(shared);
         Self {
             now: now.iter().map(|stall| StallRow::new(stall, &shared.lines)).collect(),
@@ -151,6 +151,12 @@ impl StallsState {
             blocking: OnDemand::new(move || super::blocking::look(&same.symbolizer)),
         }
     }
+}
+
+/// The stacks that a collection waits for.
+fn awaited(now: &[Stall], past: &[Stall]) -> Vec<Arc<Resolved>> {
+    let old = now.iter().filter(|stall| stall.duration >= SYMBOLS);
+    old.chain(past).flat_map(|stall| stall.stack.resolved()).collect()
 }
 
 impl Taken {
@@ -164,7 +170,7 @@ impl Taken {
 }
 
 impl StallRow {
-    fn new(stall: &Stall, lines: &Reading<()>) -> Self {
+    pub(super) fn new(stall: &Stall, lines: &Reading<()>) -> Self {
         let mut row = Self {
             kind: stall.kind,
             task_id: stall.task,
@@ -270,6 +276,19 @@ fn is_in_a_poll(frames: &[Frame]) -> bool {
 mod tests {
     use super::*;
     use crate::stack::{StackReader, Symbolizer};
+
+    #[test]
+    fn a_young_stall_is_shown_before_its_functions_are_known() {
+        let symbolizer = Symbolizer::new();
+        let stall = |duration| Stall {
+            stack: Taken::Stack(symbolizer.resolve(StackReader::new().unwrap().stack_of(&[2]))),
+            ..Stall::of(StallKind::Poll, duration)
+        };
+        let (old, young) = (stall(SYMBOLS), stall(SYMBOLS - Duration::from_millis(1)));
+        let stacks = awaited(&[old.clone(), young.clone()], &[]);
+        assert!(matches!((&stacks[..], &old.stack), ([only], Taken::Stack(old)) if Arc::ptr_eq(only, old)));
+        assert_eq!(awaited(&[], &[young]).len(), 1, "it is over");
+    }
 
     #[test]
     fn a_row_without_a_place_says_what_would_show_it() {

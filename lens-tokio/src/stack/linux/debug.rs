@@ -59,6 +59,12 @@ impl<'a> Files<'a> {
         Self { arena, open: Vec::new() }
     }
 
+    /// Whether no file was asked for.
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
     /// A number for the file; 0 for code that is in none.
     pub(crate) fn index(&mut self, file: Option<&Arc<LoadedFile>>) -> usize {
         let Some(file) = file else { return 0 };
@@ -70,6 +76,13 @@ impl<'a> Files<'a> {
             self.open.len() - 1
         });
         index + 1
+    }
+
+    /// Whether what it says of the file with that number stays true: it could be read, and is the executable, which is never
+    /// unloaded or written to.
+    pub(crate) fn is_lasting(&self, index: usize) -> bool {
+        let file = index.checked_sub(1).and_then(|index| self.open.get(index));
+        file.is_some_and(|(file, tables)| tables.is_some() && is_executable(file))
     }
 
     /// The functions at `address` of the file with that number, innermost first: at least one.
@@ -177,16 +190,17 @@ fn open<'a>(arena: &'a Arena, file: &LoadedFile) -> Option<Tables<'a>> {
 
 /// Where the file is, if it is there.
 fn path_of(file: &LoadedFile) -> Option<&Path> {
-    let own = std::env::current_exe().ok();
-    // The executable is there under this name even when its file was replaced.
-    if own
-        .as_ref()
-        .is_some_and(|own| own.as_os_str().as_encoded_bytes().starts_with(file.path.as_os_str().as_encoded_bytes()))
-    {
-        Some(Path::new("/proc/self/exe"))
-    } else {
-        (!file.is_deleted).then_some(&file.path)
+    match is_executable(file) {
+        // It is there under this name even when its file was replaced.
+        true => Some(Path::new("/proc/self/exe")),
+        false => (!file.is_deleted).then_some(&file.path),
     }
+}
+
+fn is_executable(file: &LoadedFile) -> bool {
+    // The name of one that was replaced has a remark at its end.
+    let path = file.path.as_os_str().as_encoded_bytes();
+    std::env::current_exe().is_ok_and(|own| own.as_os_str().as_encoded_bytes().starts_with(path))
 }
 
 fn map<'a>(arena: &'a Arena, path: &Path) -> Option<object::File<'a>> {
